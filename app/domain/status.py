@@ -1,0 +1,81 @@
+"""The status of a deployment: derived from what is wished and what its instances are doing, never stored as truth."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+from app.domain.lifecycle import Phase, State
+
+
+class Status(StrEnum):
+    """The words of the field for a deployment. Order of precedence is `derive`'s."""
+
+    REQUESTED = "REQUESTED"
+    DEPLOYING = "DEPLOYING"
+    INITIALIZING = "INITIALIZING"
+    DEPLOYED = "DEPLOYED"
+    STOPPING = "STOPPING"
+    STOPPED = "STOPPED"
+    ERROR = "ERROR"
+    FAILED = "FAILED"
+    MUST_REDOWNLOAD = "MUST_REDOWNLOAD"
+    UNREACHABLE = "UNREACHABLE"
+
+
+Wish = Literal["running", "stopped", "gone"]
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceFacts:
+    """What `derive` needs of one instance. `retry_at` is UTC microseconds, None when no retry is planned."""
+
+    state: State
+    phase: Phase
+    failure_code: str | None = None
+    retry_at: int | None = None
+    unreachable: bool = False
+
+
+def derive(wish: Wish, want: int, instances: Sequence[InstanceFacts]) -> tuple[Status, str]:
+    """The status of a deployment that should have `want` replicas, and a detail such as `1/2 degraded`.
+
+    Total: every wish and every set of instances has exactly one status. First match wins.
+    """
+    if wish != "running":
+        up = any(i.state in (State.RUNNING, State.PENDING) for i in instances)
+        if up or (wish == "gone" and instances):
+            return Status.STOPPING, ""
+        return Status.STOPPED, ""
+    serving = sum(i.state is State.RUNNING and i.phase is not Phase.STOPPING and not i.unreachable for i in instances)
+    if not serving and any(_weights_missing(i) for i in instances):
+        return Status.MUST_REDOWNLOAD, _failed_detail(instances)
+    if serving:
+        return Status.DEPLOYED, f"{min(serving, want)}/{want}" + (" degraded" if serving < want else "")
+    if instances and all(i.unreachable for i in instances):
+        return Status.UNREACHABLE, ""
+    phases = {i.phase for i in instances}
+    if Phase.LOADING in phases:
+        return Status.INITIALIZING, ""
+    for phase in _UNDER_WAY:
+        if phase in phases:
+            return Status.DEPLOYING, phase.value
+    if Phase.STOPPING in phases:
+        return Status.DEPLOYING, "restarting"
+    if any(i.state is State.FAILED for i in instances):
+        retried = any(i.retry_at is not None for i in instances if i.state is State.FAILED)
+        return (Status.ERROR if retried else Status.FAILED), _failed_detail(instances)
+    if any(i.state is State.STOPPED for i in instances):
+        return Status.STOPPED, "by shutdown" if Phase.BY_SHUTDOWN in phases else ""
+    return Status.REQUESTED, ""
+
+
+_UNDER_WAY = (Phase.STARTING, Phase.COPYING_FILES, Phase.PULLING_IMAGE, Phase.ALLOCATING, Phase.REGISTERING)
+
+
+def _weights_missing(instance: InstanceFacts) -> bool:
+    return instance.state is State.FAILED and instance.failure_code == "MUST_REDOWNLOAD"
+
+
+def _failed_detail(instances: Sequence[InstanceFacts]) -> str:
+    return next((i.failure_code for i in instances if i.state is State.FAILED and i.failure_code), "")

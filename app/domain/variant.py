@@ -1,0 +1,54 @@
+"""A variant: the immutable configuration of a deployment."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+FlagValue = str | bool
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRef:
+    """A model: what the user called it, where it comes from, and the file it is. `size` in bytes, None if unknown."""
+
+    name: str
+    source: Literal["bundled", "file"]
+    path: str
+    format: str = "gguf"
+    size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VariantSpec:
+    """Everything that decides how an instance is started.
+
+    `context` is tokens per request, `seqs` how many requests the engine serves at once. `kv_type` is `K/V` or one
+    type for both. `flags` are passed to the engine as they are. `env_names` names variables whose values are kept
+    outside the store. `memory_limit` is bytes of host memory.
+    """
+
+    model: ModelRef
+    engine: str
+    backend: str
+    context: int
+    seqs: int
+    kv_type: str
+    flags: Mapping[str, FlagValue] = field(default_factory=dict)
+    env_names: tuple[str, ...] = ()
+    memory_limit: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-ready form that `from_json` reads back."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> "VariantSpec":
+        """The inverse of `to_json`. Raises KeyError or TypeError on anything else."""
+        return VariantSpec(
+            **{**data, "model": ModelRef(**data["model"]), "env_names": tuple(data["env_names"])},
+        )
+
+    def changes(self, other: "VariantSpec") -> dict[str, tuple[object, object]]:
+        """What differs from `self` to `other`, by field: (before, after)."""
+        before, after = self.to_json(), other.to_json()
+        return {key: (before[key], after[key]) for key in before if before[key] != after[key]}

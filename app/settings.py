@@ -1,0 +1,180 @@
+"""The config file, the directories and the presets: everything that a person may set, read in one place."""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+
+from app.domain.engines import Preset, parse_presets
+from app.domain.failures import StokerError
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """`[server]`: how deployments are kept.
+
+    `resume_after_reboot` starts active deployments again after a reboot. `env` is added to the environment of the
+    server, and so of every engine; it is the only way in for a variable, since the server does not inherit the one of
+    whoever started it. `kept_attempts` is how many ended attempts of an instance keep their directory.
+    """
+
+    resume_after_reboot: bool = False
+    env: Mapping[str, str] = field(default_factory=dict)
+    kept_attempts: int = 10
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeSettings:
+    """`[edge]`: the gateway. Sizes in bytes, times in seconds. `port` 0 takes 8400 or the next free one."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    body_limit: int = 10_000_000
+    nesting_limit: int = 64
+    header_limit: int = 16_384
+    header_count: int = 100
+    header_timeout: float = 10.0
+    body_idle: float = 30.0
+    keep_alive: float = 75.0
+    connections: int = 1_000
+    replica_cap: int = 30
+    queue_time: float = 2.0
+    connect_timeout: float = 5.0
+    chunk_timeout: float = 120.0
+    answer_timeout: float = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The whole of `config.toml`. Every field has a default, so an absent file is a valid one."""
+
+    server: ServerSettings = field(default_factory=ServerSettings)
+    edge: EdgeSettings = field(default_factory=EdgeSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Where this installation keeps its state and its configuration."""
+
+    state: Path
+    config: Path
+
+    @property
+    def store(self) -> Path:
+        return self.state / "stoker.db"
+
+    @property
+    def attempts(self) -> Path:
+        return self.state / "attempts"
+
+    @property
+    def keys(self) -> Path:
+        return self.state / "keys"
+
+    @property
+    def spool(self) -> Path:
+        return self.state / "spool"
+
+    @property
+    def models(self) -> Path:
+        return self.state / "models"
+
+    @property
+    def backups(self) -> Path:
+        return self.state / "backups"
+
+    @property
+    def server_log(self) -> Path:
+        return self.state / "server.log"
+
+    @property
+    def gateway_log(self) -> Path:
+        return self.state / "gateway.log"
+
+    @property
+    def server_lock(self) -> Path:
+        """Locked by the server for as long as it lives; holds its pid."""
+        return self.state / "server.lock"
+
+    @property
+    def gateway_lock(self) -> Path:
+        """Locked by the gateway for as long as it lives; holds its pid."""
+        return self.state / "gateway.lock"
+
+    def make(self) -> None:
+        """Create the directories, readable by their owner only."""
+        for path in (self.state, self.config, self.attempts, self.keys, self.spool, self.models, self.backups):
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def find_home(environ: Mapping[str, str] | None = None) -> Home:
+    """The home of this user: `$STOKER_HOME` for everything if set, else the XDG state and config directories."""
+    env = os.environ if environ is None else environ
+    if root := env.get("STOKER_HOME"):
+        path = Path(root).expanduser().absolute()
+        return Home(path, path)
+    user = Path(env.get("HOME") or Path.home())
+    state = Path(env.get("XDG_STATE_HOME") or user / ".local/state")
+    config = Path(env.get("XDG_CONFIG_HOME") or user / ".config")
+    return Home(state / "stoker", config / "stoker")
+
+
+def load_settings(home: Home) -> Settings:
+    """Read `config.toml`. An unknown key or a wrong type is CONFIG_INVALID with file, key and the nearest valid one."""
+    path = home.config / "config.toml"
+    settings: Settings = _build(Settings, _read_toml(path), path.name, "")
+    return settings
+
+
+def load_presets(home: Home) -> dict[str, Preset]:
+    """The engine presets that ship with stoker, with the user's own `engines.toml` over them."""
+    shipped = tomllib.loads((resources.files("assets") / "engines.toml").read_text("utf-8"))
+    own = _read_toml(home.config / "engines.toml")
+    return parse_presets(shipped) | parse_presets(own)
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise StokerError("CONFIG_INVALID", f"{path.name}: {error}.", f"Correct {path}.") from error
+
+
+def _build(cls: type[Any], data: Mapping[str, Any], file: str, prefix: str) -> Any:
+    hints = get_type_hints(cls)
+    names = [f.name for f in fields(cls)]
+    values = {}
+    for key, value in data.items():
+        dotted = f"{prefix}{key}"
+        if key not in hints:
+            near = difflib.get_close_matches(key, names, 1, 0.0)
+            raise StokerError(
+                "CONFIG_INVALID", f"{file}: unknown key `{dotted}`.", f"Did you mean `{prefix}{near[0]}`?"
+            )
+        kind = hints[key]
+        if is_dataclass(kind) and isinstance(value, dict):
+            values[key] = _build(kind, value, file, f"{dotted}.")
+        elif not _fits(value, kind):
+            wanted = getattr(kind, "__name__", str(kind))
+            raise StokerError("CONFIG_INVALID", f"{file}: `{dotted}` must be {wanted}, not {value!r:.80}.")
+        else:
+            values[key] = value
+    return cls(**values)
+
+
+def _fits(value: object, kind: Any) -> bool:
+    if get_origin(kind) is not None:
+        inner = get_args(kind)[1]
+        return isinstance(value, dict) and all(isinstance(item, inner) for item in value.values())
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, kind)

@@ -1,0 +1,1 @@
+"""Data that a person may read and a user may override. A package, so that it ships."""

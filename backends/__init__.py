@@ -1,0 +1,1 @@
+"""Where instances run. Imports nothing of `app`."""

@@ -1,0 +1,1 @@
+"""Textual widgets that show what they are given. Imports nothing of `app`."""
