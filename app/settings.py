@@ -147,7 +147,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise StokerError("CONFIG_INVALID", f"{path.name}: {error}.", f"Correct {path}.") from error
 
 
-def _build(cls: type[Any], data: Mapping[str, Any], file: str, prefix: str) -> Any:
+def _build(cls: Any, data: Mapping[str, Any], file: str, prefix: str) -> Any:
     hints = get_type_hints(cls)
     names = [f.name for f in fields(cls)]
     values = {}
