@@ -49,7 +49,12 @@ _ROWS = (
     Failure("MODEL_NOT_FOUND", "There is no such model.", "Give `smollm2` or the path of a GGUF file."),
     Failure("CONFIG_INVALID", "A setting is not valid.", "Correct the setting that is named."),
     Failure("NAME_TAKEN", "A deployment of this name exists.", "Choose another: `--name NAME`."),
-    Failure("OFFLINE", "The model hub cannot be reached.", "Connect, or install the model by hand; see the README."),
+    Failure(
+        "OFFLINE",
+        "The model hub cannot be reached.",
+        "Connect, or install the model by hand; see the README.",
+        retry=Retry.BACKOFF,
+    ),
     # A start that failed.
     Failure(
         "OOM_KILLED",

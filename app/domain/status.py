@@ -1,9 +1,8 @@
 """The status of a deployment: derived from what is wished and what its instances are doing, never stored as truth."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, Protocol
 
 from app.domain.lifecycle import Phase, State
 
@@ -26,18 +25,22 @@ class Status(StrEnum):
 Wish = Literal["running", "stopped", "gone"]
 
 
-@dataclass(frozen=True, slots=True)
-class InstanceFacts:
-    """What `derive` needs of one instance. `retry_at` is UTC microseconds, None when no retry is planned."""
+class InstanceLike(Protocol):
+    """What `derive` needs of an instance; `app.domain.facts.Instance` is one."""
 
-    state: State
-    phase: Phase
-    failure_code: str | None = None
-    retry_at: int | None = None
-    unreachable: bool = False
+    @property
+    def state(self) -> State: ...
+    @property
+    def phase(self) -> Phase: ...
+    @property
+    def failure_code(self) -> str | None: ...
+    @property
+    def retry_at(self) -> int | None: ...
+    @property
+    def unreachable_since(self) -> int | None: ...
 
 
-def derive(wish: Wish, want: int, instances: Sequence[InstanceFacts]) -> tuple[Status, str]:
+def derive(wish: Wish, want: int, instances: Sequence[InstanceLike]) -> tuple[Status, str]:
     """The status of a deployment that should have `want` replicas, and a detail such as `1/2 degraded`.
 
     Total: every wish and every set of instances has exactly one status. First match wins.
@@ -47,12 +50,12 @@ def derive(wish: Wish, want: int, instances: Sequence[InstanceFacts]) -> tuple[S
         if up or (wish == "gone" and instances):
             return Status.STOPPING, ""
         return Status.STOPPED, ""
-    serving = sum(i.state is State.RUNNING and i.phase is not Phase.STOPPING and not i.unreachable for i in instances)
+    serving = sum(_serves(i) for i in instances)
     if not serving and any(_weights_missing(i) for i in instances):
         return Status.MUST_REDOWNLOAD, _failed_detail(instances)
     if serving:
         return Status.DEPLOYED, f"{min(serving, want)}/{want}" + (" degraded" if serving < want else "")
-    if instances and all(i.unreachable for i in instances):
+    if instances and all(i.unreachable_since is not None for i in instances):
         return Status.UNREACHABLE, ""
     phases = {i.phase for i in instances}
     if Phase.LOADING in phases:
@@ -73,9 +76,14 @@ def derive(wish: Wish, want: int, instances: Sequence[InstanceFacts]) -> tuple[S
 _UNDER_WAY = (Phase.STARTING, Phase.COPYING_FILES, Phase.PULLING_IMAGE, Phase.ALLOCATING, Phase.REGISTERING)
 
 
-def _weights_missing(instance: InstanceFacts) -> bool:
+def _serves(instance: InstanceLike) -> bool:
+    up = instance.state is State.RUNNING and instance.phase is not Phase.STOPPING
+    return up and instance.unreachable_since is None
+
+
+def _weights_missing(instance: InstanceLike) -> bool:
     return instance.state is State.FAILED and instance.failure_code == "MUST_REDOWNLOAD"
 
 
-def _failed_detail(instances: Sequence[InstanceFacts]) -> str:
+def _failed_detail(instances: Sequence[InstanceLike]) -> str:
     return next((i.failure_code for i in instances if i.state is State.FAILED and i.failure_code), "")

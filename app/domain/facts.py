@@ -1,0 +1,130 @@
+"""What is wished and what is known, as the rules take it: rows of the store, and what backends and probes have seen."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from app.domain.lifecycle import Phase, State
+from app.domain.status import Wish
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One start of an instance. Times are UTC microseconds, None for what has not happened."""
+
+    id: str
+    number: int
+    created_at: int
+    started_at: int | None = None
+    ready_at: int | None = None
+    stop_at: int | None = None
+    ended_at: int | None = None
+    released_at: int | None = None
+    exit_code: int | None = None
+    exit_signal: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One replica. `drained` says that the gateway has let go of it since it was last told to."""
+
+    id: str
+    name: str
+    variant_id: str
+    backend: str
+    state: State
+    phase: Phase
+    since: int
+    created_at: int
+    attempt: Attempt | None = None
+    endpoint: str | None = None
+    pid: int | None = None
+    ready_at: int | None = None
+    served: bool = False
+    drained: bool = False
+    drain_until: int | None = None
+    failure_code: str | None = None
+    failure_evidence: str | None = None
+    failure_count: int = 0
+    failed_at: int | None = None
+    retry_at: int | None = None
+    observed_at: int | None = None
+    unreachable_since: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """A deployment with its live instances, oldest first. `status` is the last one that was recorded."""
+
+    id: str
+    name: str
+    wish: Wish
+    wish_at: int
+    replicas: int
+    variant_id: str
+    status: str
+    created_at: int
+    stop_now: bool = False
+    forget: bool = False
+    restart_at: int | None = None
+    instances: tuple[Instance, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How an attempt ended, judged: `code` of the catalogue with the line that proves it.
+
+    `rebooted` says that the machine went down with it, which is nobody's failure.
+    """
+
+    at: int
+    code: str
+    evidence: str
+    exit_code: int | None = None
+    exit_signal: int | None = None
+    rebooted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a successful look showed of one attempt. `ended` is None while it lives.
+
+    `ready` says that it has answered with a real token, `lost` that it did and no longer does.
+    """
+
+    started_at: int
+    pid: int | None = None
+    endpoint: str | None = None
+    loading: bool = False
+    ready: bool = False
+    lost: bool = False
+    ended: Ended | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Whether the weights of a variant are on this machine. `code` and `evidence` say why a copy failed."""
+
+    present: bool
+    copying: bool = False
+    code: str | None = None
+    evidence: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Everything outside the rows that a pass decides on.
+
+    `seen` is by attempt id and complete for every backend not in `unlooked`. `weights` is by variant id; a variant not
+    in it has its weights. `busy` are instances with an external call under way. `stops_sent` are attempts that this
+    server has asked to stop. `no_room` is by deployment id: why two replicas cannot run at once.
+    """
+
+    now: int
+    seen: Mapping[str, Seen] = field(default_factory=dict)
+    unlooked: frozenset[str] = frozenset()
+    weights: Mapping[str, Weights] = field(default_factory=dict)
+    busy: frozenset[str] = frozenset()
+    stops_sent: frozenset[str] = frozenset()
+    no_room: Mapping[str, str] = field(default_factory=dict)
+    gateway_up: bool = True
+    resume_after_reboot: bool = False

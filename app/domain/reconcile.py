@@ -1,0 +1,268 @@
+"""What to do next: wishes, rows and observations in, actions out. Pure, level-triggered, and idempotent.
+
+Nothing here remembers an event. Losing, doubling or reordering observations leads to the same end, because every
+decision is made from what is wished and what is, and every action is either a row or a call that may be repeated.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.domain.facts import Attempt, Deployment, Ended, Instance, Seen, World
+from app.domain.failures import HEALTHY_AFTER_US, retry_delay_us
+from app.domain.lifecycle import Phase, State
+from app.domain.roles import Role, assign
+
+DRAIN_US = 30_000_000
+"""How long a user's stop waits for requests in flight; a rollout waits for as long as it takes."""
+STOP_GRACE_S = 10.0
+"""Seconds between SIGTERM and SIGKILL."""
+
+
+@dataclass(frozen=True, slots=True)
+class Add:
+    """A new instance of the deployment's current variant."""
+
+    deployment_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Rows of one instance change together: a transition if `to` is set, with columns of instance and attempt.
+
+    `drain` asks the store to note the generation at which the gateway is told to let go.
+    """
+
+    instance_id: str
+    cause: str
+    to: tuple[State, Phase] | None = None
+    instance: dict[str, Any] = field(default_factory=dict)
+    attempt: dict[str, Any] = field(default_factory=dict)
+    drain: bool = False
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """A new attempt: its row is the intent that `Create` then carries out."""
+
+    instance_id: str
+    cause: str
+    forgive: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """Bring the weights of the instance's variant to this machine."""
+
+    instance_id: str
+    variant_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Ask the backend to start the attempt."""
+
+    instance_id: str
+    attempt_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Ask the backend to end the attempt."""
+
+    instance_id: str
+    attempt_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Let the backend forget an ended attempt."""
+
+    instance_id: str
+    attempt_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """The instance is gone: nothing of it is left anywhere."""
+
+    instance_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The deployment is gone."""
+
+    deployment_id: str
+
+
+Action = Add | Change | Begin | Fetch | Create | Stop | Release | Remove | Finish
+
+
+def reconcile(deployment: Deployment, world: World) -> list[Action]:
+    """The actions that bring `deployment` nearer to its wish, in the order to take them. Empty at the fixed point."""
+    if deployment.wish == "gone" and not deployment.instances:
+        return [Finish(deployment.id)]
+    plan = assign(deployment, world.no_room.get(deployment.id, ""))
+    actions: list[Action] = [Add(deployment.id) for _ in range(plan.missing)]
+    for instance in deployment.instances:
+        if instance.id not in world.busy:
+            actions += _step(
+                deployment, instance, plan.roles[instance.id], plan.why.get(instance.id, "was leaving already"), world
+            )
+    return actions
+
+
+def _step(deployment: Deployment, instance: Instance, role: Role, why: str, world: World) -> Iterator[Action]:
+    if instance.backend in world.unlooked:
+        if role is Role.REMOVE and deployment.forget:
+            yield Remove(instance.id)
+        return
+    attempt = instance.attempt
+    if attempt is not None and attempt.ended_at is None:
+        seen = world.seen.get(attempt.id)
+        if seen is not None and seen.ended is None:
+            yield from _alive(deployment, instance, attempt, role, why, seen, world)
+        elif seen is not None and seen.ended is not None:
+            yield _ended(instance, attempt, seen.ended, world.now)
+        elif attempt.started_at is not None:
+            vanished = Ended(world.now, "KILLED_EXTERNALLY", "the backend no longer has it")
+            yield _ended(instance, attempt, vanished, world.now)
+        else:
+            yield from _uncreated(instance, attempt, role, world)
+    elif role is Role.KEEP:
+        yield from _revive(deployment, instance, world)
+    else:
+        yield from _leave(instance, role)
+
+
+def _alive(
+    deployment: Deployment, instance: Instance, attempt: Attempt, role: Role, why: str, seen: Seen, world: World
+) -> Iterator[Action]:
+    if attempt.started_at is None:
+        yield Change(instance.id, "seen at the backend", attempt={"started_at": seen.started_at})
+    if seen.pid != instance.pid or seen.endpoint != instance.endpoint:
+        yield Change(instance.id, "observed", instance={"pid": seen.pid, "endpoint": seen.endpoint})
+    if attempt.stop_at is not None:
+        if attempt.id not in world.stops_sent:
+            yield Stop(instance.id, attempt.id)
+    elif role is Role.KEEP and instance.phase is not Phase.DRAINING:
+        yield from _progress(instance, seen, world.now)
+    elif instance.phase is Phase.SERVING and not deployment.stop_now:
+        until = world.now + DRAIN_US if deployment.wish != "running" else None
+        yield Change(instance.id, why, (State.RUNNING, Phase.DRAINING), {"drain_until": until}, drain=True)
+    elif instance.phase is Phase.DRAINING and not _let_go(deployment, instance, world):
+        if deployment.wish != "running" and instance.drain_until is None:
+            yield Change(instance.id, why, instance={"drain_until": world.now + DRAIN_US})
+    else:
+        to = (State.RUNNING, Phase.STOPPING) if instance.state is State.RUNNING else None
+        yield Change(instance.id, why, to, attempt={"stop_at": world.now})
+        yield Stop(instance.id, attempt.id)
+
+
+def _let_go(deployment: Deployment, instance: Instance, world: World) -> bool:
+    """Whether a draining instance may be stopped: nothing is in flight to it, or nobody may wait any longer."""
+    overdue = instance.drain_until is not None and world.now >= instance.drain_until
+    hurried = deployment.stop_now and deployment.wish != "running"
+    return instance.drained or overdue or hurried or not world.gateway_up
+
+
+def _progress(instance: Instance, seen: Seen, now: int) -> Iterator[Action]:
+    def move(state: State, phase: Phase, cause: str, **more: Any) -> Change:
+        return Change(instance.id, cause, (state, phase), **more)
+
+    phase = instance.phase
+    if instance.state is State.PENDING:
+        if phase in (Phase.ALLOCATING, Phase.PULLING_IMAGE, Phase.COPYING_FILES):
+            yield move(State.PENDING, Phase.STARTING, "the engine was started")
+            phase = Phase.STARTING
+        # Readiness implies loading: a quick engine passes through it between two looks, and history says so.
+        if phase is Phase.STARTING and (seen.loading or seen.ready):
+            yield move(State.PENDING, Phase.LOADING, "the engine is reading the weights")
+            phase = Phase.LOADING
+        if phase is Phase.LOADING and seen.ready and not seen.lost:
+            yield move(
+                State.RUNNING,
+                Phase.SERVING,
+                "the engine answered with a token",
+                instance={"ready_at": now, "served": 1, "retry_at": None},
+                attempt={"ready_at": now},
+            )
+    elif seen.lost:
+        yield move(State.PENDING, Phase.LOADING, "the engine stopped answering", instance={"ready_at": None})
+    elif instance.failure_count and instance.ready_at is not None and now - instance.ready_at >= HEALTHY_AFTER_US:
+        yield Change(instance.id, "served for ten minutes", instance={"failure_count": 0})
+
+
+def _ended(instance: Instance, attempt: Attempt, ended: Ended, now: int) -> Change:
+    row: dict[str, Any] = {"ended_at": ended.at, "exit_code": ended.exit_code, "exit_signal": ended.exit_signal}
+    down: dict[str, Any] = {"pid": None, "endpoint": None, "ready_at": None, "drain_until": None}
+    if attempt.stop_at is not None:
+        return Change(instance.id, "the engine ended", (State.STOPPED, Phase.BY_USER), down, row)
+    if ended.rebooted:
+        return Change(instance.id, "the machine went down", (State.STOPPED, Phase.BY_SHUTDOWN), down, row)
+    count = instance.failure_count + 1 if instance.failure_code == ended.code else 1
+    delay = retry_delay_us(ended.code, count, instance.served)
+    failure: dict[str, Any] = {
+        "failure_code": ended.code,
+        "failure_evidence": ended.evidence,
+        "failure_count": count,
+        "failed_at": now,
+        "retry_at": None if delay is None else now + delay,
+    }
+    row = {**row, "failure_code": ended.code, "kept": int(count == 1)}
+    return Change(instance.id, ended.code, (State.FAILED, Phase.FAILED), down | failure, row, detail=ended.evidence)
+
+
+def _uncreated(instance: Instance, attempt: Attempt, role: Role, world: World) -> Iterator[Action]:
+    """An intent that the backend has not carried out: carry it out now, or drop it."""
+    weights = world.weights.get(instance.variant_id)
+    if role is not Role.KEEP:
+        yield Change(
+            instance.id, "stopped before it began", (State.STOPPED, Phase.BY_USER), attempt={"ended_at": world.now}
+        )
+    elif weights is None or weights.present:
+        yield Create(instance.id, attempt.id)
+    elif weights.code is not None:
+        yield _ended(instance, attempt, Ended(world.now, weights.code, weights.evidence), world.now)
+    else:
+        if instance.phase is Phase.ALLOCATING:
+            yield Change(instance.id, "the weights are not here yet", (State.PENDING, Phase.COPYING_FILES))
+        if not weights.copying:
+            yield Fetch(instance.id, instance.variant_id)
+
+
+def _revive(deployment: Deployment, instance: Instance, world: World) -> Iterator[Action]:
+    """An instance that should run and has no attempt under way: begin one, if it may."""
+    asked_at = max(deployment.wish_at, deployment.restart_at or 0)
+    if instance.state is State.FAILED:
+        asked = asked_at > (instance.failed_at or 0)
+        due = instance.retry_at is not None and world.now >= instance.retry_at
+        cause = "asked to start" if asked else f"retry after {instance.failure_code}" if due else ""
+    elif instance.phase is Phase.BY_SHUTDOWN and not world.resume_after_reboot:
+        asked = asked_at > instance.since
+        cause = "asked to start" if asked else ""
+    else:
+        asked = True
+        cause = "wished to run"
+    if not cause:
+        return
+    attempt = instance.attempt
+    if attempt is not None and attempt.released_at is None:
+        yield Release(instance.id, attempt.id)
+    else:
+        yield Begin(instance.id, cause, forgive=asked)
+
+
+def _leave(instance: Instance, role: Role) -> Iterator[Action]:
+    """An instance that should not run and does not: stopped, and then gone if it is to go."""
+    if instance.state is not State.STOPPED:
+        cause = "wished to stop"
+        yield Change(instance.id, cause, (State.STOPPED, Phase.BY_USER), {"retry_at": None})
+    elif role is Role.REMOVE:
+        attempt = instance.attempt
+        if attempt is not None and attempt.released_at is None:
+            yield Release(instance.id, attempt.id)
+        else:
+            yield Remove(instance.id)

@@ -1,0 +1,155 @@
+"""Read access to the store: plain sqlite3, so that a command that only looks starts fast, and facts as dataclasses."""
+
+import difflib
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from app.domain.facts import Attempt, Deployment, Instance
+from app.domain.failures import StokerError
+from app.domain.lifecycle import Phase, State
+from app.domain.variant import VariantSpec
+from app.store.migrate import read_version, schema_version
+from app.store.sqlite import connect_reader, translate
+
+Row = sqlite3.Row
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[sqlite3.Connection]:
+    """A consistent view of the store for the length of the block.
+
+    Raises NOT_FOUND when there is no store yet, SERVER_OLDER and STORE_NEWER for a schema that is not ours.
+    """
+    if not path.exists():
+        raise StokerError("NOT_FOUND", "There is nothing yet.", "Launch something: `stoker launch smollm2`.")
+    try:
+        connection = connect_reader(path)
+    except sqlite3.Error as error:
+        raise translate(error) from error
+    try:
+        version = read_version(connection)
+        if version == 0:
+            raise StokerError("NOT_FOUND", "There is nothing yet.", "Launch something: `stoker launch smollm2`.")
+        if version < schema_version():
+            raise StokerError("SERVER_OLDER", f"The store has schema {version}, this stoker reads {schema_version()}.")
+        connection.execute("BEGIN")
+        yield connection
+    except sqlite3.Error as error:
+        raise translate(error) from error
+    finally:
+        connection.close()
+
+
+def deployments(connection: sqlite3.Connection, name: str | None = None) -> list[Deployment]:
+    """Deployments that are not gone (only `name` if given), by name, each with its instances."""
+    where, values = ("AND name = ?", [name]) if name is not None else ("", [])
+    rows = connection.execute(
+        f"SELECT * FROM deployments WHERE gone_at IS NULL {where} ORDER BY name",  # noqa: S608 # a constant
+        values,
+    ).fetchall()
+    by_deployment: dict[str, list[Instance]] = {row["id"]: [] for row in rows}
+    current = {row["id"]: _attempt(row) for row in connection.execute(_CURRENT_ATTEMPTS)}
+    for row in connection.execute(_INSTANCES):
+        if row["deployment_id"] in by_deployment:
+            by_deployment[row["deployment_id"]].append(_instance(row, current))
+    return [_deployment(row, by_deployment[row["id"]]) for row in rows]
+
+
+def deployment(connection: sqlite3.Connection, name: str) -> Deployment:
+    """The deployment called `name`. Raises NOT_FOUND, naming the nearest."""
+    if found := deployments(connection, name):
+        return found[0]
+    names = [row["name"] for row in connection.execute("SELECT name FROM deployments WHERE gone_at IS NULL")]
+    raise StokerError("NOT_FOUND", f"There is no deployment `{name}`.", _nearest(name, names))
+
+
+def variants(connection: sqlite3.Connection, deployment_id: str) -> list[tuple[str, int, VariantSpec, int]]:
+    """The variants of a deployment, oldest first: (id, number, spec, created_at)."""
+    rows = connection.execute("SELECT * FROM variants WHERE deployment_id = ? ORDER BY number", (deployment_id,))
+    return [(r["id"], r["number"], VariantSpec.from_json(json.loads(r["spec"])), r["created_at"]) for r in rows]
+
+
+def specs(connection: sqlite3.Connection, variant_ids: Sequence[str]) -> dict[str, VariantSpec]:
+    """The specs of the given variants, by id."""
+    marks = ",".join("?" * len(variant_ids))
+    rows = connection.execute(
+        f"SELECT id, spec FROM variants WHERE id IN ({marks})",  # noqa: S608 # only question marks
+        list(variant_ids),
+    )
+    return {row["id"]: VariantSpec.from_json(json.loads(row["spec"])) for row in rows}
+
+
+def attempts(connection: sqlite3.Connection, instance_id: str) -> list[Attempt]:
+    """Every attempt of an instance, oldest first."""
+    rows = connection.execute("SELECT * FROM attempts WHERE instance_id = ? ORDER BY number", (instance_id,))
+    return [_attempt(row) for row in rows]
+
+
+def events(connection: sqlite3.Connection, deployment_id: str, after: int = 0) -> list[Row]:
+    """The timeline of a deployment, oldest first, from the event after `after`."""
+    return connection.execute(
+        "SELECT * FROM events WHERE deployment_id = ? AND id > ? ORDER BY id", (deployment_id, after)
+    ).fetchall()
+
+
+def keys(connection: sqlite3.Connection) -> list[Row]:
+    """Every key ever made, oldest first."""
+    return connection.execute("SELECT * FROM keys ORDER BY created_at, id").fetchall()
+
+
+def requests_with(connection: sqlite3.Connection, request_id: str) -> list[Row]:
+    """The requests that carried `request_id` (the client's) or have it as our own id, newest first."""
+    return connection.execute(
+        "SELECT r.*, d.name AS deployment, i.name AS instance FROM requests r"
+        " LEFT JOIN deployments d ON d.id = r.deployment_id LEFT JOIN instances i ON i.id = r.instance_id"
+        " WHERE r.request_id = ?1 OR r.id = ?1 ORDER BY r.id DESC",
+        (request_id,),
+    ).fetchall()
+
+
+def lease(connection: sqlite3.Connection) -> Row | None:
+    """The server's lease, if a server ever ran."""
+    row: Row | None = connection.execute("SELECT * FROM lease WHERE name = 'server'").fetchone()
+    return row
+
+
+def setting(connection: sqlite3.Connection, key: str) -> Any:
+    """A value of the settings table, None if it is not set."""
+    row = connection.execute("SELECT value FROM settings WHERE key = ?", (key,)).fetchone()
+    return None if row is None else json.loads(row["value"])
+
+
+_INSTANCES = """
+    SELECT i.*, coalesce(d.generation >= i.drain_generation, 0) AS drained
+    FROM instances i LEFT JOIN drains d ON d.instance_id = i.id WHERE i.gone_at IS NULL ORDER BY i.id
+"""
+_CURRENT_ATTEMPTS = "SELECT a.* FROM attempts a JOIN instances i ON i.attempt_id = a.id WHERE i.gone_at IS NULL"
+_ATTEMPT_COLUMNS = [f.name for f in fields(Attempt)]
+_INSTANCE_COLUMNS = [f.name for f in fields(Instance) if f.name not in ("attempt", "drained")]
+
+
+def _instance(row: Row, attempts: dict[str, Attempt]) -> Instance:
+    values = {name: row[name] for name in _INSTANCE_COLUMNS}
+    values |= {"state": State(row["state"]), "phase": Phase(row["phase"]), "served": bool(row["served"])}
+    return Instance(**values, drained=bool(row["drained"]), attempt=attempts.get(row["attempt_id"]))
+
+
+def _attempt(row: Row) -> Attempt:
+    return Attempt(**{name: row[name] for name in _ATTEMPT_COLUMNS})
+
+
+def _deployment(row: Row, instances: list[Instance]) -> Deployment:
+    columns = [f.name for f in fields(Deployment) if f.name != "instances"]
+    values = {name: row[name] for name in columns}
+    values["stop_now"], values["forget"] = bool(row["stop_now"]), bool(row["forget"])
+    return Deployment(**values, instances=tuple(instances))
+
+
+def _nearest(name: str, names: list[str]) -> str:
+    near = difflib.get_close_matches(name, names, 1)
+    return f"Did you mean `{near[0]}`?" if near else "List them: `stoker ps`."
