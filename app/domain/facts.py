@@ -117,6 +117,7 @@ class World:
     `seen` is by attempt id and complete for every backend not in `unlooked`. `weights` is by variant id; a variant not
     in it has its weights. `busy` are instances with an external call under way. `stops_sent` are attempts that this
     server has asked to stop. `no_room` is by deployment id: why two replicas cannot run at once.
+    `shutting_down` stops everything without changing a wish (`stoker down --all`).
     """
 
     now: int
@@ -127,4 +128,5 @@ class World:
     stops_sent: frozenset[str] = frozenset()
     no_room: Mapping[str, str] = field(default_factory=dict)
     gateway_up: bool = True
+    shutting_down: bool = False
     resume_after_reboot: bool = False

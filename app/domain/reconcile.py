@@ -104,7 +104,7 @@ def reconcile(deployment: Deployment, world: World) -> list[Action]:
     """The actions that bring `deployment` nearer to its wish, in the order to take them. Empty at the fixed point."""
     if deployment.wish == "gone" and not deployment.instances:
         return [Finish(deployment.id)]
-    plan = assign(deployment, world.no_room.get(deployment.id, ""))
+    plan = assign(deployment, world)
     actions: list[Action] = [Add(deployment.id) for _ in range(plan.missing)]
     for instance in deployment.instances:
         if instance.id not in world.busy:
@@ -125,16 +125,16 @@ def _step(deployment: Deployment, instance: Instance, role: Role, why: str, worl
         if seen is not None and seen.ended is None:
             yield from _alive(deployment, instance, attempt, role, why, seen, world)
         elif seen is not None and seen.ended is not None:
-            yield _ended(instance, attempt, seen.ended, world.now)
+            yield _ended(instance, attempt, seen.ended, world)
         elif attempt.started_at is not None:
             vanished = Ended(world.now, "KILLED_EXTERNALLY", "the backend no longer has it")
-            yield _ended(instance, attempt, vanished, world.now)
+            yield _ended(instance, attempt, vanished, world)
         else:
             yield from _uncreated(instance, attempt, role, world)
     elif role is Role.KEEP:
         yield from _revive(deployment, instance, world)
     else:
-        yield from _leave(instance, role)
+        yield from _leave(instance, role, world)
 
 
 def _alive(
@@ -150,15 +150,20 @@ def _alive(
     elif role is Role.KEEP and instance.phase is not Phase.DRAINING:
         yield from _progress(instance, seen, world.now)
     elif instance.phase is Phase.SERVING and not deployment.stop_now:
-        until = world.now + DRAIN_US if deployment.wish != "running" else None
+        until = world.now + DRAIN_US if _impatient(deployment, world) else None
         yield Change(instance.id, why, (State.RUNNING, Phase.DRAINING), {"drain_until": until}, drain=True)
     elif instance.phase is Phase.DRAINING and not _let_go(deployment, instance, world):
-        if deployment.wish != "running" and instance.drain_until is None:
+        if _impatient(deployment, world) and instance.drain_until is None:
             yield Change(instance.id, why, instance={"drain_until": world.now + DRAIN_US})
     else:
         to = (State.RUNNING, Phase.STOPPING) if instance.state is State.RUNNING else None
         yield Change(instance.id, why, to, attempt={"stop_at": world.now})
         yield Stop(instance.id, attempt.id)
+
+
+def _impatient(deployment: Deployment, world: World) -> bool:
+    """Whether somebody waits for the stop; a rollout lets requests in flight take as long as they need."""
+    return deployment.wish != "running" or world.shutting_down
 
 
 def _let_go(deployment: Deployment, instance: Instance, world: World) -> bool:
@@ -195,11 +200,11 @@ def _progress(instance: Instance, seen: Seen, now: int) -> Iterator[Action]:
         yield Change(instance.id, "served for ten minutes", instance={"failure_count": 0})
 
 
-def _ended(instance: Instance, attempt: Attempt, ended: Ended, now: int) -> Change:
+def _ended(instance: Instance, attempt: Attempt, ended: Ended, world: World) -> Change:
     row: dict[str, Any] = {"ended_at": ended.at, "exit_code": ended.exit_code, "exit_signal": ended.exit_signal}
     down: dict[str, Any] = {"pid": None, "endpoint": None, "ready_at": None, "drain_until": None}
     if attempt.stop_at is not None:
-        return Change(instance.id, "the engine ended", (State.STOPPED, Phase.BY_USER), down, row)
+        return Change(instance.id, "the engine ended", (State.STOPPED, _rest(world)), down, row)
     if ended.rebooted:
         return Change(instance.id, "the machine went down", (State.STOPPED, Phase.BY_SHUTDOWN), down, row)
     count = instance.failure_count + 1 if instance.failure_code == ended.code else 1
@@ -208,11 +213,15 @@ def _ended(instance: Instance, attempt: Attempt, ended: Ended, now: int) -> Chan
         "failure_code": ended.code,
         "failure_evidence": ended.evidence,
         "failure_count": count,
-        "failed_at": now,
-        "retry_at": None if delay is None else now + delay,
+        "failed_at": world.now,
+        "retry_at": None if delay is None else world.now + delay,
     }
     row = {**row, "failure_code": ended.code, "kept": int(count == 1)}
     return Change(instance.id, ended.code, (State.FAILED, Phase.FAILED), down | failure, row, detail=ended.evidence)
+
+
+def _rest(world: World) -> Phase:
+    return Phase.BY_SHUTDOWN if world.shutting_down else Phase.BY_USER
 
 
 def _uncreated(instance: Instance, attempt: Attempt, role: Role, world: World) -> Iterator[Action]:
@@ -220,12 +229,12 @@ def _uncreated(instance: Instance, attempt: Attempt, role: Role, world: World) -
     weights = world.weights.get(instance.variant_id)
     if role is not Role.KEEP:
         yield Change(
-            instance.id, "stopped before it began", (State.STOPPED, Phase.BY_USER), attempt={"ended_at": world.now}
+            instance.id, "stopped before it began", (State.STOPPED, _rest(world)), attempt={"ended_at": world.now}
         )
     elif weights is None or weights.present:
         yield Create(instance.id, attempt.id)
     elif weights.code is not None:
-        yield _ended(instance, attempt, Ended(world.now, weights.code, weights.evidence), world.now)
+        yield _ended(instance, attempt, Ended(world.now, weights.code, weights.evidence), world)
     else:
         if instance.phase is Phase.ALLOCATING:
             yield Change(instance.id, "the weights are not here yet", (State.PENDING, Phase.COPYING_FILES))
@@ -255,11 +264,11 @@ def _revive(deployment: Deployment, instance: Instance, world: World) -> Iterato
         yield Begin(instance.id, cause, forgive=asked)
 
 
-def _leave(instance: Instance, role: Role) -> Iterator[Action]:
+def _leave(instance: Instance, role: Role, world: World) -> Iterator[Action]:
     """An instance that should not run and does not: stopped, and then gone if it is to go."""
     if instance.state is not State.STOPPED:
         cause = "wished to stop"
-        yield Change(instance.id, cause, (State.STOPPED, Phase.BY_USER), {"retry_at": None})
+        yield Change(instance.id, cause, (State.STOPPED, _rest(world)), {"retry_at": None})
     elif role is Role.REMOVE:
         attempt = instance.attempt
         if attempt is not None and attempt.released_at is None:

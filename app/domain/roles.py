@@ -7,7 +7,7 @@ run at once it stops an old one first, and says why. An old replica that serves 
 from dataclasses import dataclass, field
 from enum import Enum
 
-from app.domain.facts import Deployment, Instance
+from app.domain.facts import Deployment, Instance, World
 from app.domain.lifecycle import Phase, State
 
 
@@ -28,13 +28,16 @@ class Plan:
     missing: int = 0
 
 
-def assign(deployment: Deployment, no_room: str) -> Plan:
-    """The roles of all instances of `deployment`. `no_room` says why two replicas cannot run at once, empty if so."""
+def assign(deployment: Deployment, world: World) -> Plan:
+    """The roles of all instances of `deployment`."""
     everyone = deployment.instances
-    if deployment.wish != "running":
-        role = Role.STOP if deployment.wish == "stopped" else Role.REMOVE
-        why = "stopped by the user" if role is Role.STOP else "removed by the user"
-        return Plan({i.id: role for i in everyone}, {i.id: why for i in everyone})
+    if deployment.wish == "gone":
+        return _all(everyone, Role.REMOVE, "removed by the user")
+    if deployment.wish == "stopped":
+        return _all(everyone, Role.STOP, "stopped by the user")
+    if world.shutting_down:
+        return _all(everyone, Role.STOP, "everything is taken down")
+    no_room = world.no_room.get(deployment.id, "")
     current = sorted((i for i in everyone if i.variant_id == deployment.variant_id), key=_preference)
     old = [i for i in everyone if i.variant_id != deployment.variant_id]
     kept, surplus = current[: deployment.replicas], current[deployment.replicas :]
@@ -43,6 +46,10 @@ def assign(deployment: Deployment, no_room: str) -> Plan:
     missing = _roll(plan, deployment, kept, old, no_room)
     _restart(plan, deployment, kept)
     return Plan(plan.roles, plan.why, missing)
+
+
+def _all(instances: tuple[Instance, ...], role: Role, why: str) -> Plan:
+    return Plan({i.id: role for i in instances}, {i.id: why for i in instances})
 
 
 def _roll(plan: Plan, deployment: Deployment, kept: list[Instance], old: list[Instance], no_room: str) -> int:

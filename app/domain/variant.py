@@ -24,7 +24,7 @@ class VariantSpec:
 
     `context` is tokens per request, `seqs` how many requests the engine serves at once. `kv_type` is `K/V` or one
     type for both. `flags` are passed to the engine as they are. `env_names` names variables whose values are kept
-    outside the store. `memory_limit` is bytes of host memory.
+    outside the store, in the file `env-<env_file>.json` of the keys directory. `memory_limit` is bytes of host memory.
     """
 
     model: ModelRef
@@ -35,6 +35,7 @@ class VariantSpec:
     kv_type: str
     flags: Mapping[str, FlagValue] = field(default_factory=dict)
     env_names: tuple[str, ...] = ()
+    env_file: str | None = None
     memory_limit: int | None = None
 
     def to_json(self) -> dict[str, Any]:

@@ -88,7 +88,7 @@ def change(session: Session, name: str, spec: VariantSpec, replicas: int, actor:
     return number
 
 
-def roll_back(session: Session, name: str, number: int, actor: str) -> Deployment:
+def rollback(session: Session, name: str, number: int, actor: str) -> Deployment:
     """Wish a deployment to run variant `number` again. Raises NOT_FOUND."""
     deployment = find(session, name)
     current = session.get_one(Variant, deployment.variant_id)
