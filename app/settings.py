@@ -9,6 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
+from app.domain.detection import Rule, parse_rules
 from app.domain.engines import Preset, parse_presets
 from app.domain.failures import StokerError
 
@@ -19,12 +20,13 @@ class ServerSettings:
 
     `resume_after_reboot` starts active deployments again after a reboot. `env` is added to the environment of the
     server, and so of every engine; it is the only way in for a variable, since the server does not inherit the one of
-    whoever started it. `kept_attempts` is how many ended attempts of an instance keep their directory.
+    whoever started it. `log_quota` bounds the bytes of all attempts' logs together; the oldest go first, but never
+    the first failed attempt of a streak.
     """
 
     resume_after_reboot: bool = False
     env: Mapping[str, str] = field(default_factory=dict)
-    kept_attempts: int = 10
+    log_quota: int = 2_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +137,12 @@ def load_presets(home: Home) -> dict[str, Preset]:
     shipped = tomllib.loads((resources.files("assets") / "engines.toml").read_text("utf-8"))
     own = _read_toml(home.config / "engines.toml")
     return parse_presets(shipped) | parse_presets(own)
+
+
+def load_rules(home: Home) -> tuple[Rule, ...]:
+    """The failure rules, in the order in which they are tried: the user's own `failures.toml`, then those that ship."""
+    shipped = tomllib.loads((resources.files("assets") / "failures.toml").read_text("utf-8"))
+    return parse_rules(_read_toml(home.config / "failures.toml")) + parse_rules(shipped)
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

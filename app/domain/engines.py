@@ -89,3 +89,11 @@ _OWNED = {
 def nearest(word: str, known: list[str]) -> str:
     """The entry of `known` most like `word`."""
     return difflib.get_close_matches(word, known, 1, 0.0)[0]
+
+
+def compute_threads(cpus: int | None) -> int:
+    """Threads for an engine that computes on the CPU: half of `cpus`, one at least, four at most.
+
+    ggml's threads spin while they wait, so an engine that is given every core starves its neighbours and itself.
+    """
+    return min(4, max(1, (cpus or 1) // 2))

@@ -68,6 +68,12 @@ _ROWS = (
         "Less context (`--ctx`), fewer sequences (`--seqs`) or more memory (`--memory`).",
     ),
     Failure(
+        "CUDA_ERROR",
+        "The GPU or its driver failed.",
+        "Check driver and toolkit, then restart the GPU services.",
+        retry=Retry.ONCE,
+    ),
+    Failure(
         "MODEL_LOAD_ERROR",
         "The engine cannot load this model file.",
         "Fetch the file again, or choose a model that the engine knows.",

@@ -29,9 +29,9 @@ class InstanceLike(Protocol):
     """What `derive` needs of an instance; `app.domain.facts.Instance` is one."""
 
     @property
-    def state(self) -> State: ...
+    def state(self) -> str: ...
     @property
-    def phase(self) -> Phase: ...
+    def phase(self) -> str: ...
     @property
     def failure_code(self) -> str | None: ...
     @property
@@ -40,7 +40,7 @@ class InstanceLike(Protocol):
     def unreachable_since(self) -> int | None: ...
 
 
-def derive(wish: Wish, want: int, instances: Sequence[InstanceLike]) -> tuple[Status, str]:
+def derive(wish: str, want: int, instances: Sequence[InstanceLike]) -> tuple[Status, str]:
     """The status of a deployment that should have `want` replicas, and a detail such as `1/2 degraded`.
 
     Total: every wish and every set of instances has exactly one status. First match wins.
@@ -65,10 +65,10 @@ def derive(wish: Wish, want: int, instances: Sequence[InstanceLike]) -> tuple[St
             return Status.DEPLOYING, phase.value
     if Phase.STOPPING in phases:
         return Status.DEPLOYING, "restarting"
-    if any(i.state is State.FAILED for i in instances):
-        retried = any(i.retry_at is not None for i in instances if i.state is State.FAILED)
+    if any(i.state == State.FAILED for i in instances):
+        retried = any(i.retry_at is not None for i in instances if i.state == State.FAILED)
         return (Status.ERROR if retried else Status.FAILED), _failed_detail(instances)
-    if any(i.state is State.STOPPED for i in instances):
+    if any(i.state == State.STOPPED for i in instances):
         return Status.STOPPED, "by shutdown" if Phase.BY_SHUTDOWN in phases else ""
     return Status.REQUESTED, ""
 
@@ -77,13 +77,13 @@ _UNDER_WAY = (Phase.STARTING, Phase.COPYING_FILES, Phase.PULLING_IMAGE, Phase.AL
 
 
 def _serves(instance: InstanceLike) -> bool:
-    up = instance.state is State.RUNNING and instance.phase is not Phase.STOPPING
+    up = instance.state == State.RUNNING and instance.phase != Phase.STOPPING
     return up and instance.unreachable_since is None
 
 
 def _weights_missing(instance: InstanceLike) -> bool:
-    return instance.state is State.FAILED and instance.failure_code == "MUST_REDOWNLOAD"
+    return instance.state == State.FAILED and instance.failure_code == "MUST_REDOWNLOAD"
 
 
 def _failed_detail(instances: Sequence[InstanceLike]) -> str:
-    return next((i.failure_code for i in instances if i.state is State.FAILED and i.failure_code), "")
+    return next((i.failure_code for i in instances if i.state == State.FAILED and i.failure_code), "")

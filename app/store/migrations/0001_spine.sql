@@ -169,7 +169,7 @@ CREATE TABLE requests (
 ) STRICT;
 CREATE INDEX requests_request_id ON requests (request_id);
 CREATE INDEX requests_deployment ON requests (deployment_id, started_at);
-CREATE INDEX requests_refused ON requests (id) WHERE attempt_id IS NULL;
+CREATE INDEX requests_attempt ON requests (attempt_id, id);
 
 -- The gateway's word that it routes nothing more to an instance as of `generation`, and that nothing is in flight.
 CREATE TABLE drains (

@@ -1,0 +1,149 @@
+"""Calls to backends: what a pass decided to do outside, each carried out once at a time for an instance.
+
+The rows that say so are committed before anything here runs, and every call may be repeated after a crash.
+"""
+
+import asyncio
+import json
+import logging
+import os
+import secrets
+import sys
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+
+from app.domain import reconcile as rules
+from app.domain.detection import ExitFacts
+from app.domain.engines import Preset, compute_threads, render_command
+from app.domain.facts import Instance
+from app.domain.variant import VariantSpec
+from app.settings import Home
+from backends.base import Backend, BackendRefused, CouldNotLook, InstanceSpec
+
+log = logging.getLogger(__name__)
+
+
+class Actor:
+    """Runs external actions as tasks. `done` is called when one has ended, whatever came of it."""
+
+    def __init__(self, home: Home, owner: str, presets: Mapping[str, Preset], done: Callable[[], None]) -> None:
+        self._home = home
+        self._owner = owner
+        self._presets = presets
+        self._done = done
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._ended_at: dict[str, float] = {}
+        self.stops_sent: set[str] = set()
+        self.released: set[str] = set()
+        self.refused: dict[str, ExitFacts] = {}
+
+    def busy(self, looked_at: Mapping[str, float]) -> frozenset[str]:
+        """Instances whose last call is under way, or ended after the look that is to be decided on began.
+
+        `looked_at` is the monotonic time at which the look at the instance's backend began, by instance id.
+        """
+        recent = (i for i, ended in self._ended_at.items() if looked_at.get(i, 0.0) <= ended)
+        return frozenset(self._tasks) | frozenset(recent)
+
+    def create(self, backend: Backend, deployment: str, instance: Instance, spec: VariantSpec, epoch: int) -> None:
+        """Start the current attempt of `instance`, which was recorded as an intent."""
+        attempt = instance.attempt
+        if attempt is None:
+            raise RuntimeError(f"{instance.name} has no attempt to create")
+
+        async def call() -> None:
+            rendered = await asyncio.to_thread(self._render, deployment, instance.name, attempt.id, spec, epoch)
+            try:
+                await backend.create(rendered, attempt.id)
+            except BackendRefused as error:
+                self.refused[attempt.id] = ExitFacts(error=error.text, missing=error.errno is not None)
+
+        self._run(instance.id, call())
+
+    def stop(self, backend: Backend, action: rules.Stop) -> None:
+        """Ask the attempt to end."""
+
+        async def call() -> None:
+            await backend.stop(action.attempt_id, rules.STOP_GRACE_S)
+            self.stops_sent.add(action.attempt_id)
+
+        self._run(action.instance_id, call())
+
+    def release(self, backend: Backend, action: rules.Release) -> None:
+        """Let the backend forget an ended attempt."""
+
+        async def call() -> None:
+            await backend.delete(action.attempt_id)
+            self.released.add(action.attempt_id)
+
+        self._run(action.instance_id, call())
+
+    def forget(self, instances: AbstractSet[str], attempts: AbstractSet[str]) -> None:
+        """Drop what is known of instances and attempts that are no longer of interest."""
+        for instance_id in self._ended_at.keys() - instances:
+            del self._ended_at[instance_id]
+        for attempt_id in self.refused.keys() - attempts:
+            del self.refused[attempt_id]
+        self.stops_sent &= attempts
+
+    async def close(self) -> None:
+        """Let calls under way come to their end."""
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    def _run(self, instance_id: str, call: Coroutine[None, None, None]) -> None:
+        async def run() -> None:
+            try:
+                await call
+            except CouldNotLook as error:
+                log.warning("instance %s: %s", instance_id, error)
+            except Exception:
+                log.exception("instance %s: a call to its backend failed", instance_id)
+            finally:
+                del self._tasks[instance_id]
+                self._ended_at[instance_id] = time.monotonic()
+                self._done()
+
+        self._tasks[instance_id] = asyncio.create_task(run())
+
+    def _render(self, deployment: str, instance: str, attempt_id: str, spec: VariantSpec, epoch: int) -> InstanceSpec:
+        preset = self._presets[spec.engine]
+        directory = self._home.attempts / attempt_id
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        command = render_command(preset, spec, deployment, sys.executable, compute_threads(os.cpu_count()))
+        return InstanceSpec(
+            owner=self._owner,
+            deployment=deployment,
+            instance=instance,
+            epoch=epoch,
+            model=spec.model.name,
+            engine=spec.engine,
+            argv=command,
+            directory=str(directory),
+            secrets={preset.key_env: engine_key(directory), **read_environment(self._home, spec)},
+            memory_limit=spec.memory_limit,
+        )
+
+
+def engine_key(directory: Path) -> str:
+    """The API key of the attempt in `directory`, made on first use; the gateway reads the same file."""
+    path = directory / "key"
+    try:
+        return path.read_text("ascii")
+    except FileNotFoundError:
+        pass
+    partial = directory / "key.partial"
+    partial.unlink(missing_ok=True)
+    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(secrets.token_urlsafe(32))
+    partial.replace(path)
+    return path.read_text("ascii")
+
+
+def read_environment(home: Home, spec: VariantSpec) -> dict[str, str]:
+    """The variables that the variant was launched with (`--env`), from their file outside the store."""
+    if spec.env_file is None:
+        return {}
+    values: dict[str, str] = json.loads((home.keys / f"env-{spec.env_file}.json").read_text("utf-8"))
+    return values

@@ -1,0 +1,190 @@
+"""Actions become rows: every pass is one transaction, fenced by the lease, with an event for each transition.
+
+What a pass decides to do outside (create, stop, release) is not done here; its intent is what this commits first.
+"""
+
+import json
+import logging
+from collections.abc import Iterable
+
+from sqlmodel import Session, col, select
+
+from app.domain import reconcile as rules
+from app.domain.facts import Deployment as DeploymentFacts
+from app.domain.ids import ulid
+from app.domain.lifecycle import Phase, State, allowed
+from app.domain.status import Status, derive
+from app.domain.text import clean_text
+from app.store import tables
+from app.store.jobs import submit
+
+ACTOR = "server"
+FETCH_DEADLINE_US = 24 * 3_600_000_000
+
+log = logging.getLogger(__name__)
+
+
+class Recorder:
+    """Applies the actions of one pass to the rows of one deployment, inside the caller's transaction."""
+
+    def __init__(self, session: Session, deployment: DeploymentFacts, epoch: int, now: int) -> None:
+        self.session = session
+        self.facts = deployment
+        self.row = session.get_one(tables.Deployment, deployment.id)
+        self.epoch = epoch
+        self.now = now
+
+    def apply(self, actions: Iterable[rules.Action]) -> None:
+        """Record what the rows must say before and after the outside world is touched."""
+        self._record_status()
+        for action in actions:
+            match action:
+                case rules.Add():
+                    self._add()
+                case rules.Change():
+                    self._change(action)
+                case rules.Begin():
+                    self._begin(action)
+                case rules.Fetch():
+                    submit(self.session, "fetch", {"variant_id": action.variant_id}, FETCH_DEADLINE_US)
+                case rules.Remove():
+                    self._remove(action.instance_id)
+                case rules.Finish():
+                    self.row.gone_at = self.now
+                    self._note(self.row.name, self.row.status, "GONE", "removed")
+                case rules.Create() | rules.Stop() | rules.Release():
+                    pass
+            self.session.flush()
+        self._record_status()
+        self.session.add(self.row)
+
+    def _add(self) -> None:
+        spec = json.loads(self.session.get_one(tables.Variant, self.row.variant_id).spec)
+        taken = {row.name for row in self._instances()}
+        name = next(n for i in range(1_000_000) if (n := f"{self.row.name}-{_letters(i)}") not in taken)
+        instance = tables.Instance(
+            id=ulid(),
+            deployment_id=self.row.id,
+            variant_id=self.row.variant_id,
+            name=name,
+            backend=spec["backend"],
+            state=State.NON_BOOTSTRAP,
+            phase=Phase.REGISTERING,
+            since=self.now,
+            created_at=self.now,
+        )
+        self.session.add(instance)
+        self._note(name, None, f"{State.NON_BOOTSTRAP}/{Phase.REGISTERING}", "a replica is wanted")
+
+    def _change(self, action: rules.Change) -> None:
+        instance = self.session.get_one(tables.Instance, action.instance_id)
+        for name, value in action.instance.items():
+            setattr(instance, name, clean_text(value) if isinstance(value, str) else value)
+        if action.attempt and instance.attempt_id is not None:
+            attempt = self.session.get_one(tables.Attempt, instance.attempt_id)
+            for name, value in action.attempt.items():
+                setattr(attempt, name, value)
+            self.session.add(attempt)
+        if action.to is not None:
+            self._move(instance, *action.to, action.cause, action.detail)
+        if action.drain:
+            self.session.add(instance)
+            self.session.flush()
+            instance.drain_generation = self._edge_generation()
+        self.session.add(instance)
+        if action.to is not None:
+            self.session.flush()
+            self._record_status()
+
+    def _begin(self, action: rules.Begin) -> None:
+        instance = self.session.get_one(tables.Instance, action.instance_id)
+        last = self.session.exec(
+            select(tables.Attempt.number)
+            .where(tables.Attempt.instance_id == instance.id)
+            .order_by(col(tables.Attempt.number).desc())
+        ).first()
+        attempt = tables.Attempt(
+            id=ulid(), instance_id=instance.id, number=(last or 0) + 1, epoch=self.epoch, created_at=self.now
+        )
+        self.session.add(attempt)
+        self.session.flush()
+        instance.attempt_id = attempt.id
+        instance.retry_at = instance.drain_generation = instance.drain_until = None
+        instance.failure_count = 0 if action.forgive else instance.failure_count
+        self._move(instance, State.PENDING, Phase.ALLOCATING, action.cause, f"attempt {attempt.number}")
+        self.session.add(instance)
+
+    def _remove(self, instance_id: str) -> None:
+        instance = self.session.get_one(tables.Instance, instance_id)
+        instance.gone_at = self.now
+        if instance.attempt_id is not None:
+            attempt = self.session.get_one(tables.Attempt, instance.attempt_id)
+            attempt.ended_at = attempt.ended_at or self.now
+            attempt.released_at = attempt.released_at or self.now
+            self.session.add(attempt)
+        self.session.add(instance)
+        self._note(instance.name, f"{instance.state}/{instance.phase}", "gone", "nothing of it is left")
+
+    def _move(self, instance: tables.Instance, state: State, phase: Phase, cause: str, detail: str) -> None:
+        before = State(instance.state), Phase(instance.phase)
+        if not allowed(*before, state, phase):
+            raise RuntimeError(f"{instance.name}: {before} may not become {state}/{phase}")
+        instance.state, instance.phase, instance.since = state, phase, self.now
+        self._note(instance.name, f"{before[0]}/{before[1]}", f"{state}/{phase}", cause, detail)
+
+    def _record_status(self) -> None:
+        """Note the deployment's derived status if it is not the one that was noted last."""
+        status, detail = derive(self.row.wish, self.row.replicas, self._instances())
+        if status != self.row.status:
+            cause = {Status.DEPLOYED: "an instance serves"}.get(status, "derived from its instances")
+            self._note(self.row.name, self.row.status, status, cause, detail)
+            self.row.status = status
+            self.session.add(self.row)
+
+    def _instances(self) -> list[tables.Instance]:
+        where = tables.Instance.deployment_id == self.row.id, col(tables.Instance.gone_at).is_(None)
+        return list(self.session.exec(select(tables.Instance).where(*where).order_by(tables.Instance.id)))
+
+    def _edge_generation(self) -> int:
+        return self.session.exec(select(tables.Generation.value).where(tables.Generation.name == "edge")).one()
+
+    def _note(self, subject: str, before: str | None, after: str, cause: str, detail: str = "") -> None:
+        log.info("%s: %s → %s (%s) %s", subject, before, after, cause, detail)
+        event = tables.Event(
+            at=self.now,
+            deployment_id=self.row.id,
+            subject=subject,
+            from_state=before,
+            to_state=after,
+            cause=clean_text(cause),
+            actor=ACTOR,
+            detail=clean_text(detail),
+        )
+        self.session.add(event)
+
+
+def _letters(index: int) -> str:
+    """0 → a, 25 → z, 26 → aa: the names of replicas."""
+    text = ""
+    index += 1
+    while index:
+        index, digit = divmod(index - 1, 26)
+        text = chr(ord("a") + digit) + text
+    return text
+
+
+def mark_released(session: Session, attempt_ids: Iterable[str], now: int) -> None:
+    """Note that the backend no longer holds anything for these attempts."""
+    for attempt_id in attempt_ids:
+        attempt = session.get_one(tables.Attempt, attempt_id)
+        attempt.released_at = now
+        session.add(attempt)
+
+
+def mark_reachable(session: Session, backend: str, since: int | None) -> None:
+    """Note since when the instances of a backend cannot be observed, None when they can."""
+    where = tables.Instance.backend == backend, col(tables.Instance.gone_at).is_(None)
+    for instance in session.exec(select(tables.Instance).where(*where)):
+        instance.observed_at = since if since is not None else instance.observed_at
+        instance.unreachable_since = since
+        session.add(instance)

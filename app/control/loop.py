@@ -1,0 +1,237 @@
+"""The control loop: read wishes and rows, look at the world, decide, record, act; again whenever something moved."""
+
+import asyncio
+import json
+import logging
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from app.control.act import Actor
+from app.control.apply import Recorder, mark_reachable, mark_released
+from app.control.clock import Clock, boot_us
+from app.control.gateway import GatewayKeeper
+from app.control.jobs import Jobs
+from app.control.look import Watcher
+from app.control.retention import prune
+from app.control.senses import Senses
+from app.domain import reconcile as rules
+from app.domain.facts import Deployment, Instance, Weights
+from app.domain.failures import StokerError
+from app.domain.lifecycle import State
+from app.domain.status import derive
+from app.domain.variant import VariantSpec
+from app.settings import Home, Settings, load_presets, load_rules
+from app.store import read
+from app.store.sqlite import connect_reader
+from app.store.write import Store, beat_lease
+from backends.base import Backend
+
+POLL_S = 0.25
+"""How often the store is asked whether anybody wrote to it; it costs microseconds."""
+PASS_EVERY_S = 1.0
+BEAT_EVERY_S = 2.0
+PRUNE_EVERY_S = 600.0
+_UP = (State.PENDING, State.RUNNING)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """One consistent reading of the store."""
+
+    deployments: list[Deployment]
+    specs: dict[str, VariantSpec]
+    weights: dict[str, Weights]
+    jobs: list[sqlite3.Row]
+
+    @property
+    def instances(self) -> list[Instance]:
+        return [i for d in self.deployments for i in d.instances]
+
+
+class Controller:
+    """Everything the server does while it holds the lease of `epoch`."""
+
+    def __init__(self, home: Home, settings: Settings, store: Store, epoch: int, owner: str) -> None:
+        self.home = home
+        self.store = store
+        self.epoch = epoch
+        self.owner = owner
+        self.clock = Clock()
+        self.settings = settings
+        self._wake = asyncio.Event()
+        self._writer = ThreadPoolExecutor(1, "store-writer")
+        self._backends: dict[str, Backend] = {}
+        self._reachable: dict[str, bool] = {}
+        presets = load_presets(home)
+        self.gateway = GatewayKeeper(home)
+        self.watcher = Watcher(self._wake.set)
+        self.actor = Actor(home, owner, presets, self._wake.set)
+        self.jobs = Jobs(home, self.clock, epoch, self.write, self._wake.set)
+        self.senses = Senses(home, settings, presets, load_rules(home), self._wake.set)
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Work until `stopping` is set. Raises LeaseLost when another server has taken over."""
+        loops = [
+            asyncio.create_task(work)
+            for work in (self._passes(), self._polls(), self._beats(), self._prunes(), self.gateway.run())
+        ]
+        stop = asyncio.create_task(stopping.wait())
+        try:
+            done, _ = await asyncio.wait({stop, *loops}, return_when=asyncio.FIRST_COMPLETED)
+            for task in done - {stop}:
+                task.result()
+        finally:
+            for task in (stop, *loops):
+                task.cancel()
+            await asyncio.gather(stop, *loops, return_exceptions=True)
+            await self.actor.close()
+            await self.jobs.close()
+            await self.watcher.close()
+            await self.senses.close()
+            self._writer.shutdown()
+
+    async def write(self, change: Callable[..., None], *args: Any, **values: Any) -> None:
+        """Run `change(session, …)` in one fenced transaction on the writer's thread."""
+
+        def transaction() -> None:
+            with self.store.write(self.epoch) as session:
+                change(session, *args, **values)
+
+        await asyncio.get_running_loop().run_in_executor(self._writer, transaction)
+
+    async def _passes(self) -> None:
+        while True:
+            self._wake.clear()
+            try:
+                await self._pass()
+            except StokerError as error:
+                log.error("%s: %s The next pass tries again.", error.code, error.message)
+            try:
+                await asyncio.wait_for(self._wake.wait(), PASS_EVERY_S)
+            except TimeoutError:
+                continue
+
+    async def _pass(self) -> None:
+        await self._record_calls()
+        rows = await asyncio.to_thread(self._load)
+        for name in {i.backend for i in rows.instances}:
+            self.watcher.watch(name, self._backend(name))
+        self.jobs.see(rows.jobs, sum(i.state in _UP for i in rows.instances))
+        self.actor.forget({i.id for i in rows.instances}, {i.attempt.id for i in rows.instances if i.attempt})
+        world = await self.senses.world(
+            rows.deployments,
+            rows.specs,
+            rows.weights,
+            now=self.clock.now(),
+            looks=self.watcher.looks,
+            actor=self.actor,
+            backends=self._backends,
+            gateway_up=self.gateway.up,
+            shutting_down=self.jobs.shutting_down,
+        )
+        plans = [(d, rules.reconcile(d, world)) for d in rows.deployments]
+        moved = [(d, a) for d, a in plans if a or derive(d.wish, d.replicas, d.instances)[0] != d.status]
+        if moved:
+            await self.write(self._record, moved, world.now)
+            for deployment, actions in moved:
+                self._act(deployment, actions, rows.specs)
+        unsettled = {i.backend for i in rows.instances if (i.state in _UP and i.ready_at is None) or i.drain_until}
+        self.watcher.hurry(unsettled | {i.backend for d, a in moved if a for i in d.instances})
+
+    def _record(self, session: Any, moved: list[tuple[Deployment, list[rules.Action]]], now: int) -> None:
+        for deployment, actions in moved:
+            Recorder(session, deployment, self.epoch, now).apply(actions)
+
+    async def _record_calls(self) -> None:
+        """Note what calls to backends and looks at them have brought, before anything is decided on it."""
+        if self.actor.released:
+            released = frozenset(self.actor.released)
+            await self.write(mark_released, released, self.clock.now())
+            self.actor.released -= released
+        for name, look in self.watcher.looks.items():
+            reachable = look.failing_since is None
+            if self._reachable.get(name, True) != reachable:
+                await self.write(mark_reachable, name, None if reachable else self.clock.now())
+                self._reachable[name] = reachable
+
+    def _act(self, deployment: Deployment, actions: list[rules.Action], specs: dict[str, VariantSpec]) -> None:
+        instances = {i.id: i for i in deployment.instances}
+        for action in actions:
+            match action:
+                case rules.Create():
+                    instance = instances[action.instance_id]
+                    backend, spec = self._backends[instance.backend], specs[instance.variant_id]
+                    self.actor.create(backend, deployment.name, instance, spec, self.epoch)
+                case rules.Stop():
+                    self.actor.stop(self._backends[instances[action.instance_id].backend], action)
+                case rules.Release():
+                    self.actor.release(self._backends[instances[action.instance_id].backend], action)
+        if any(not isinstance(action, rules.Create | rules.Stop | rules.Release) for action in actions):
+            self._wake.set()  # rows moved: what follows from them is the next pass's
+
+    def _load(self) -> Rows:
+        with read.reading(self.home.store) as connection:
+            deployments = read.deployments(connection)
+            ids = {i.variant_id for d in deployments for i in d.instances} | {d.variant_id for d in deployments}
+            specs = read.specs(connection, sorted(ids))
+            jobs = connection.execute("SELECT * FROM jobs WHERE state IN ('queued', 'running')").fetchall()
+            weights = {
+                variant_id: _weights(connection, variant_id)
+                for variant_id, spec in specs.items()
+                if spec.model.source == "bundled" and not Path(spec.model.path).exists()
+            }
+        return Rows(deployments, specs, weights, jobs)
+
+    def _backend(self, name: str) -> Backend:
+        if name not in self._backends:
+            (entry,) = entry_points(group="stoker.backends", name=name)
+            self._backends[name] = entry.load()(self.home.attempts, self.owner)
+        return self._backends[name]
+
+    async def _polls(self) -> None:
+        connection = connect_reader(self.home.store)
+        last = None
+        while True:
+            version = connection.execute("PRAGMA data_version").fetchone()[0]
+            if version != last:
+                last = version
+                self._wake.set()
+            await asyncio.sleep(POLL_S)
+
+    async def _beats(self) -> None:
+        while True:
+            try:
+                await asyncio.get_running_loop().run_in_executor(
+                    self._writer, beat_lease, self.store, self.epoch, boot_us()
+                )
+            except StokerError as error:
+                log.error("%s: %s", error.code, error.message)
+            await asyncio.sleep(BEAT_EVERY_S)
+
+    async def _prunes(self) -> None:
+        while True:
+            await asyncio.to_thread(prune, self.home, self.settings.server.log_quota)
+            await asyncio.sleep(PRUNE_EVERY_S)
+
+
+def _weights(connection: sqlite3.Connection, variant_id: str) -> Weights:
+    """Where the fetching of absent weights stands, from the newest job for them since the last attempt began."""
+    row = connection.execute(
+        "SELECT state, error FROM jobs WHERE kind = 'fetch' AND json_extract(payload, '$.variant_id') = ?1"
+        " AND created_at >= (SELECT max(a.created_at) FROM attempts a JOIN instances i ON i.id = a.instance_id"
+        " WHERE i.variant_id = ?1) ORDER BY id DESC LIMIT 1",
+        (variant_id,),
+    ).fetchone()
+    if row is None or row["state"] in ("done", "cancelled"):
+        return Weights(present=False)
+    if row["state"] != "failed":
+        return Weights(present=False, copying=True)
+    error = json.loads(row["error"])
+    return Weights(present=False, code=error["code"], evidence=error["message"])

@@ -1,0 +1,137 @@
+"""What the server perceives: looks at backends, probes of engines and their logs, put together as one `World`."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import replace
+
+from app.control.act import Actor, engine_key
+from app.control.health import Prober, Target
+from app.control.judge import Judge
+from app.control.look import Look
+from app.control.room import no_room
+from app.domain.detection import Rule
+from app.domain.engines import Preset
+from app.domain.facts import Deployment, Instance, Seen, Weights, World
+from app.domain.lifecycle import State
+from app.domain.variant import VariantSpec
+from app.settings import Home, Settings
+from app.store.sqlite import connect_reader
+from backends.base import Backend, CouldNotLook, Resource
+
+
+class Senses:
+    """Turns what backends, engines and logs show into facts for the rules."""
+
+    def __init__(
+        self,
+        home: Home,
+        settings: Settings,
+        presets: Mapping[str, Preset],
+        rules: tuple[Rule, ...],
+        changed: Callable[[], None],
+    ) -> None:
+        self._home = home
+        self._settings = settings
+        self._presets = presets
+        self._judge = Judge(home, presets, rules)
+        self._prober = Prober(changed, self._served_since)
+
+    async def close(self) -> None:
+        """End every probe."""
+        await self._prober.close()
+
+    async def world(
+        self,
+        deployments: list[Deployment],
+        specs: Mapping[str, VariantSpec],
+        weights: Mapping[str, Weights],
+        *,
+        now: int,
+        looks: Mapping[str, Look],
+        actor: Actor,
+        backends: Mapping[str, Backend],
+        gateway_up: bool,
+        shutting_down: bool,
+    ) -> World:
+        """The world as known at `now` (UTC microseconds), for one pass over `deployments`."""
+        instances = [i for d in deployments for i in d.instances]
+        perceived, targets = await asyncio.to_thread(self._perceive, instances, specs, looks, actor)
+        self._prober.watch(targets, frozenset(i.attempt.id for i in instances if i.attempt and i.ready_at))
+        seen = {}
+        for attempt_id, facts in perceived.items():
+            health = self._prober.health(attempt_id)
+            seen[attempt_id] = replace(facts, ready=health.ready, lost=health.lost)
+        return World(
+            now=now,
+            seen=seen,
+            unlooked=frozenset(n for n, look in looks.items() if look.resources is None or look.failing_since),
+            weights=weights,
+            busy=actor.busy({i.id: looks[i.backend].began for i in instances}),
+            stops_sent=frozenset(actor.stops_sent),
+            no_room=await _no_room(deployments, specs, backends),
+            gateway_up=gateway_up,
+            shutting_down=shutting_down,
+            resume_after_reboot=self._settings.server.resume_after_reboot,
+        )
+
+    def _perceive(
+        self, instances: list[Instance], specs: Mapping[str, VariantSpec], looks: Mapping[str, Look], actor: Actor
+    ) -> tuple[dict[str, Seen], dict[str, Target]]:
+        """What each current attempt shows, and which engines there are to probe. Reads logs: runs in a thread."""
+        seen: dict[str, Seen] = {}
+        targets: dict[str, Target] = {}
+        for instance in instances:
+            attempt, engine = instance.attempt, specs[instance.variant_id].engine
+            if attempt is None or attempt.ended_at is not None:
+                continue
+            resource = (looks[instance.backend].resources or {}).get(attempt.id)
+            if resource is None:
+                if attempt.id in actor.refused:
+                    ended = self._judge.refused(attempt.id, engine, actor.refused[attempt.id])
+                    seen[attempt.id] = Seen(started_at=ended.at, ended=ended)
+            elif resource.exit is not None:
+                ended = self._judge.ended(attempt.id, engine, resource.exit)
+                seen[attempt.id] = Seen(started_at=resource.started_at, ended=ended)
+            else:
+                seen[attempt.id] = self._alive(instance, resource, engine)
+                if resource.endpoint is not None:
+                    key = engine_key(self._home.attempts / attempt.id)
+                    targets[attempt.id] = Target(resource.endpoint, key, self._presets[engine].health)
+        self._judge.forget(seen.keys())
+        return seen, targets
+
+    def _alive(self, instance: Instance, resource: Resource, engine: str) -> Seen:
+        loading = instance.state is State.PENDING and self._judge.loading(resource.key, engine)
+        return Seen(resource.started_at, resource.pid, resource.endpoint, loading=loading)
+
+    async def _served_since(self, attempt_id: str, seconds: float) -> bool:
+        return await asyncio.to_thread(self._last_answer, attempt_id, seconds)
+
+    def _last_answer(self, attempt_id: str, seconds: float) -> bool:
+        with closing(connect_reader(self._home.store)) as connection:
+            row = connection.execute(
+                "SELECT started_at + coalesce(duration_us, 0) AS ended FROM requests"
+                " WHERE attempt_id = ? AND status = 200 ORDER BY id DESC LIMIT 1",
+                (attempt_id,),
+            ).fetchone()
+        return row is not None and row["ended"] > time.time_ns() // 1_000 - seconds * 1_000_000
+
+
+async def _no_room(
+    deployments: list[Deployment], specs: Mapping[str, VariantSpec], backends: Mapping[str, Backend]
+) -> dict[str, str]:
+    """Why two replicas cannot run at once, for each deployment in a rollout whose host has no memory for it."""
+    reasons = {}
+    for deployment in deployments:
+        if all(i.variant_id == deployment.variant_id for i in deployment.instances):
+            continue
+        spec = specs[deployment.variant_id]
+        try:
+            reason = no_room(spec, await backends[spec.backend].probe())
+        except CouldNotLook as error:
+            reason = str(error)
+        if reason:
+            reasons[deployment.id] = reason
+    return reasons
