@@ -1,22 +1,8 @@
 """Time for the server: UTC for rows, carried by the boot clock so that a jump of the wall clock moves nothing."""
 
 import time
-from pathlib import Path
 
-_BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-
-
-def boot_us() -> int:
-    """Microseconds since the machine booted, suspended time included."""
-    return time.clock_gettime_ns(_BOOT_CLOCK) // 1_000
-
-
-def boot_id() -> str:
-    """A name for this boot of the machine."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
-    except OSError:
-        return str(int(time.time() - time.monotonic()) // 60)
+from app.boot import boot_us
 
 
 class Clock:

@@ -1,4 +1,4 @@
-"""Working off jobs: claimed under the lease, with progress, cancel and deadline; what is unfinished is taken up again."""
+"""Working off jobs: claimed under the lease, with progress, cancel and deadline; unfinished ones are taken up again."""
 
 import asyncio
 import json

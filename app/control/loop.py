@@ -11,9 +11,10 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+from app.boot import boot_us
 from app.control.act import Actor
 from app.control.apply import Recorder, mark_reachable, mark_released
-from app.control.clock import Clock, boot_us
+from app.control.clock import Clock
 from app.control.gateway import GatewayKeeper
 from app.control.jobs import Jobs
 from app.control.look import Watcher

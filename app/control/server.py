@@ -9,7 +9,7 @@ import sys
 from logging.handlers import RotatingFileHandler
 from typing import Any
 
-from app.control.clock import boot_id, boot_us
+from app.boot import boot_id, boot_us
 from app.control.loop import Controller
 from app.domain.failures import StokerError
 from app.domain.ids import ulid
