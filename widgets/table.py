@@ -1,0 +1,289 @@
+"""A table on Textual's line API: no widget a row, and an update draws only the lines that changed."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.geometry import Region, Size
+from textual.message import Message
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from widgets.columns import GAP, MARGIN, Column, Placed, header, lay_out, row
+from widgets.spans import Line, Span
+from widgets.theme import UNICODE, Glyphs, Inks, inks
+
+HEADER = 1
+"""Lines above the first row."""
+
+
+class LineTable(ScrollView, can_focus=True, inherit_bindings=False):
+    """Rows of styled cells under fixed headings, with a cursor that stays on its row whatever happens around it.
+
+    A row is a key and one cell for each column, in the order of the columns. Filtering, sorting and a narrower set of
+    columns are the caller's: it sets rows and columns, and says with `set_sort` what the header shows.
+    """
+
+    ALLOW_SELECT = False
+    DEFAULT_CSS = """
+    LineTable {
+        height: 1fr;
+        overflow-x: hidden;
+        overflow-y: auto;
+        scrollbar-size-vertical: 1;
+        background: $background;
+        color: $foreground;
+    }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("j,down", "move(1)", "Down", show=False, id="table.down"),
+        Binding("k,up", "move(-1)", "Up", show=False, id="table.up"),
+        Binding("g,home", "first", "First", show=False, id="table.first"),
+        Binding("G,end", "last", "Last", show=False, id="table.last"),
+        Binding("pagedown", "page(1)", "Page down", show=False, id="table.page_down"),
+        Binding("pageup", "page(-1)", "Page up", show=False, id="table.page_up"),
+        Binding("enter", "select", "Open", show=False, id="table.select"),
+    ]
+
+    @dataclass
+    class RowHighlighted(Message):
+        """The cursor came to another row, or to none (`key` None) because no row is left."""
+
+        table: "LineTable"
+        key: str | None
+
+        @property
+        def control(self) -> "LineTable":
+            return self.table
+
+    @dataclass
+    class RowSelected(Message):
+        """A row was chosen: enter on the cursor, a double click, or a click on the row under the cursor."""
+
+        table: "LineTable"
+        key: str
+
+        @property
+        def control(self) -> "LineTable":
+            return self.table
+
+    @dataclass
+    class HeaderSelected(Message):
+        """A heading was clicked; `column` is the column's key."""
+
+        table: "LineTable"
+        column: str
+
+        @property
+        def control(self) -> "LineTable":
+            return self.table
+
+    def __init__(
+        self,
+        columns: Sequence[Column],
+        *,
+        glyphs: Glyphs = UNICODE,
+        id: str | None = None,  # noqa: A002 - Textual's own name for it
+    ) -> None:
+        super().__init__(id=id)
+        self._columns = tuple(columns)
+        self._glyphs = glyphs
+        self._keys: list[str] = []
+        self._cells: dict[str, tuple[Span, ...]] = {}
+        self._cursor: str | None = None
+        self._index = 0
+        self._sort: tuple[str, bool] | None = None
+        self._placed: tuple[Placed, ...] = ()
+        self._laid_out_for = -1
+        self._inks: Inks | None = None
+        self._strips: dict[tuple[str, bool], tuple[Line, Strip]] = {}
+
+    @property
+    def cursor_key(self) -> str | None:
+        """The key of the row under the cursor; None when there are no rows."""
+        return self._cursor
+
+    @property
+    def row_count(self) -> int:
+        """How many rows are set."""
+        return len(self._keys)
+
+    def set_columns(self, columns: Sequence[Column]) -> None:
+        """Show other columns, as for another terminal width. The rows must be set to match."""
+        if tuple(columns) != self._columns:
+            self._columns = tuple(columns)
+            self._forget()
+
+    def set_sort(self, column: str | None, reverse: bool = False) -> None:
+        """Show in the header that rows are sorted by `column`, downwards if `reverse`."""
+        sort = None if column is None else (column, reverse)
+        if sort != self._sort:
+            self._sort = sort
+            self.refresh(Region(0, 0, self.size.width, HEADER))
+
+    def set_rows(self, rows: Iterable[tuple[str, Line]]) -> None:
+        """Replace all rows. Lines whose row and content stay the same are not drawn again.
+
+        The cursor stays on its key; if that is gone it stays where it was, and `RowHighlighted` says on which row.
+        Raises ValueError if two rows share a key.
+        """
+        pairs = [(key, tuple(line)) for key, line in rows]
+        cells = dict(pairs)
+        if len(cells) != len(pairs):
+            raise ValueError("two rows of a table share a key")
+        shown = self._shown()
+        in_view = self._top <= self._index < self._top + self._page
+        self._keys, self._cells = list(cells), cells
+        before = self._cursor
+        if before is not None and before in cells:
+            self._index = self._keys.index(before)
+        else:
+            self._index = max(0, min(self._index, len(pairs) - 1))
+            self._cursor = self._keys[self._index] if pairs else None
+        height = len(pairs) + HEADER
+        if self.virtual_size.height != height:
+            self.virtual_size = Size(0, height)
+        if in_view:
+            self._reveal()
+        self._refresh_changed(shown)
+        if self._cursor != before:
+            self.post_message(self.RowHighlighted(self, self._cursor))
+
+    def move_to(self, key: str) -> bool:
+        """Put the cursor on a row and show it; False if there is no such row."""
+        if key not in self._cells:
+            return False
+        self._go(self._keys.index(key))
+        return True
+
+    def action_move(self, lines: int) -> None:
+        self._go(self._index + lines)
+
+    def action_page(self, pages: int) -> None:
+        self._go(self._index + pages * self._page)
+
+    def action_first(self) -> None:
+        self._go(0)
+
+    def action_last(self) -> None:
+        self._go(len(self._keys) - 1)
+
+    def action_select(self) -> None:
+        if self._cursor is not None:
+            self.post_message(self.RowSelected(self, self._cursor))
+
+    def on_click(self, event: events.Click) -> None:
+        place = event.get_content_offset(self)
+        if place is None:
+            return
+        event.stop()
+        if place.y < HEADER:
+            column = self._column_at(place.x)
+            if column is not None:
+                self.post_message(self.HeaderSelected(self, column))
+            return
+        index = self._top + place.y - HEADER
+        if index < len(self._keys):
+            again = index == self._index
+            self._go(index)
+            if again or event.chain > 1:
+                self.action_select()
+
+    def on_focus(self) -> None:
+        self._refresh_row(self._index)
+
+    def on_blur(self) -> None:
+        self._refresh_row(self._index)
+
+    def notify_style_update(self) -> None:
+        self._inks = None
+        self._strips.clear()
+        super().notify_style_update()
+
+    def render_line(self, y: int) -> Strip:
+        """One line of the widget: the header, a row, or nothing below the last row."""
+        width = self.scrollable_content_region.width
+        ink = self._ink(width)
+        if y < HEADER:
+            return header(self._placed, self._sort, width, ink, self._glyphs)
+        index = self._top + y - HEADER
+        if index >= len(self._keys):
+            return Strip.blank(width, ink.line["plain"])
+        key = self._keys[index]
+        line, here = self._cells[key], key == self._cursor
+        cached = self._strips.get((key, here))
+        if cached is not None and cached[0] == line:
+            return cached[1]
+        strip = row(self._placed, line, self._marker if here else None, width, ink, self._glyphs)
+        if len(self._strips) > 4 * max(64, self.size.height):
+            self._strips.clear()
+        self._strips[key, here] = (line, strip)
+        return strip
+
+    @property
+    def _top(self) -> int:
+        return round(self.scroll_y)
+
+    @property
+    def _marker(self) -> Span:
+        return (self._glyphs.cursor, "accent" if self.has_focus else "dim")
+
+    @property
+    def _page(self) -> int:
+        return max(1, self.size.height - HEADER)
+
+    def _go(self, index: int) -> None:
+        index = max(0, min(index, len(self._keys) - 1))
+        if not self._keys or index == self._index:
+            self._reveal()
+            return
+        self._refresh_row(self._index)
+        self._index, self._cursor = index, self._keys[index]
+        self._reveal()
+        self._refresh_row(index)
+        self.post_message(self.RowHighlighted(self, self._cursor))
+
+    def _reveal(self) -> None:
+        if self._index < self._top:
+            self.scroll_to(y=self._index, animate=False)
+        elif self._index >= self._top + self._page:
+            self.scroll_to(y=self._index - self._page + 1, animate=False)
+
+    def _shown(self) -> list[tuple[str, Line, bool]]:
+        keys = self._keys[self._top : self._top + self._page]
+        return [(key, self._cells[key], key == self._cursor) for key in keys]
+
+    def _refresh_changed(self, before: Sequence[tuple[str, Line, bool]]) -> None:
+        after = self._shown()
+        for y in range(max(len(before), len(after))):
+            if y >= len(before) or y >= len(after) or before[y] != after[y]:
+                self.refresh(Region(0, y + HEADER, self.size.width, 1))
+
+    def _refresh_row(self, index: int) -> None:
+        # The marker differs with the focus, which no cached strip knows of.
+        self._strips.pop((self._cursor or "", True), None)
+        y = index - self._top + HEADER
+        if HEADER <= y < self.size.height:
+            self.refresh(Region(0, y, self.size.width, 1))
+
+    def _forget(self) -> None:
+        self._laid_out_for = -1
+        self._strips.clear()
+        self.refresh()
+
+    def _ink(self, width: int) -> Inks:
+        if width != self._laid_out_for:
+            self._placed = lay_out(self._columns, width - MARGIN)
+            self._laid_out_for = width
+            self._strips.clear()
+        if self._inks is None:
+            self._inks = inks(self)
+        return self._inks
+
+    def _column_at(self, x: int) -> str | None:
+        for placed in self._placed:
+            if x < MARGIN + placed.x + placed.width + GAP // 2:
+                return placed.column.key
+        return None
