@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, event
+from sqlalchemy import URL, Connection, event
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import NullPool
 from sqlmodel import Session, create_engine, select
@@ -29,7 +29,7 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.engine = create_engine(f"sqlite:///{path}", poolclass=NullPool)
+        self.engine = create_engine(URL.create("sqlite", database=str(path)), poolclass=NullPool)
         event.listen(self.engine, "connect", _on_connect)
         event.listen(self.engine, "begin", _on_begin)
 
@@ -38,7 +38,7 @@ class Store:
         """One transaction: committed when the block ends, rolled back when it raises.
 
         With `epoch`, only if that is still the epoch of the server's lease (else LeaseLost). Raises STORE_BUSY,
-        DISK_FULL or STORE_CORRUPT.
+        DISK_FULL, STORE_DENIED or STORE_CORRUPT.
         """
         try:
             with Session(self.engine, autoflush=False, expire_on_commit=False) as session:
