@@ -37,9 +37,7 @@ class Fleet:
     now: int
 
 
-def freshness(
-    server: ServerState, beat: tuple[str, int] | None, boot_id: str, boot_us: int, now: int
-) -> Freshness:
+def freshness(server: ServerState, beat: tuple[str, int] | None, boot_id: str, boot_us: int, now: int) -> Freshness:
     """Judge the server's last `beat` (boot id, microseconds of that boot) at boot time `boot_us` and UTC time `now`."""
     if beat is None or beat[0] != boot_id:
         return Freshness(server, None, False)
