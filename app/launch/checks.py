@@ -12,11 +12,10 @@ from typing import Literal
 
 from app.domain.engines import Preset, check_flag, nearest
 from app.domain.failures import CATALOGUE, StokerError
+from app.domain.names import NAME_RULE, valid_name
 from app.domain.variant import FlagValue, ModelRef, VariantSpec
 from app.settings import Home
 
-NAME_RULE = "1 to 63 lower-case letters, digits and hyphens, no hyphen at either end"
-_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _FLAG = re.compile(r"[a-z0-9][a-z0-9-]*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _TOTAL_CONTEXT = 2**31 - 1
@@ -51,11 +50,6 @@ def failed(name: str, code: str, detail: str, remedy: str = "") -> Check:
 def from_error(name: str, error: StokerError) -> Check:
     """A check that an error ended."""
     return Check(name, "fail", error.message, error.code, error.remedy)
-
-
-def valid_name(name: str) -> bool:
-    """Whether `name` may be a deployment's."""
-    return _NAME.fullmatch(name) is not None
 
 
 def check_name(name: str, taken: Collection[str]) -> Check:

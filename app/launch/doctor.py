@@ -12,12 +12,12 @@ from pathlib import Path
 
 from app.domain.engines import compute_threads
 from app.domain.failures import StokerError
+from app.domain.fleet import process_state
 from app.launch.checks import Check, failed, from_error, passed
 from app.launch.models import BUNDLED, BUNDLED_NAME, locate
 from app.processes import holder
 from app.settings import Home, load_presets, load_settings
 from app.store import read
-from app.store.fleet import server_state
 
 _OLDEST = (3, 11)
 _ROOM = 1_000_000_000
@@ -49,7 +49,7 @@ def examine(home: Home) -> Iterator[Check]:
         if preset.module is not None:
             yield _engine(name, preset.module)
     yield _model(home)
-    yield passed("cpu", f"{os.cpu_count() or 1} cores, engines compute with {compute_threads(os.cpu_count())} threads")
+    yield passed("cpu", f"{os.cpu_count() or 1} cores, {compute_threads(os.cpu_count())} of them for an engine")
 
 
 def _python() -> Check:
@@ -90,7 +90,7 @@ def _store(home: Home) -> Check:
 
 
 def _process(name: str, facts: dict[str, object] | None, otherwise: str) -> Check:
-    state = server_state(facts)
+    state = process_state(facts)
     if facts is None:
         return passed(name, f"not running; {otherwise}")
     about = ", ".join(f"{key} {facts[key]}" for key in ("pid", "version", "url") if key in facts)

@@ -21,13 +21,17 @@ DEFAULT_KV_TYPE = "f16"
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What would be launched. `spec` is None when the model could not be found; `command` is what would be started."""
+    """What would be launched. `spec` is None when the model could not be found; `command` is what would be started.
+
+    `base` is what a name is made from where none was given.
+    """
 
     name: str
     replicas: int
     checks: tuple[Check, ...]
     spec: VariantSpec | None = None
     command: tuple[str, ...] = ()
+    base: str = ""
 
     @property
     def failure(self) -> Check | None:
@@ -74,8 +78,10 @@ def plan_launch(options: Options, home: Home, presets: Mapping[str, Preset], tak
         seqs=preset.seqs if preset else 0,
         kv_type=DEFAULT_KV_TYPE,
     )
-    name = options.name if options.name is not None else free_name(slug(model), taken)
-    return _finish(name, options.replicas or 1, _merge(spec, options), presets, home, (check_name(name, taken),))
+    base = slug(model)
+    name = options.name if options.name is not None else free_name(base, taken)
+    plan = _finish(name, options.replicas or 1, _merge(spec, options), presets, home, (check_name(name, taken),))
+    return replace(plan, base=base)
 
 
 def plan_change(

@@ -130,6 +130,20 @@ def ready(document: Document) -> str:
     return f"{document['replicas']['ready']}/{document['replicas']['want']}"
 
 
+def show_lines(document: Document, now: int) -> list[Line]:
+    """What `stoker show` says, from a row with its `variants` and `instances`."""
+    url = f'{document["url"]}   model "{document["name"]}"' if document["url"] else UNKNOWN
+    lines = [
+        line(Cell(document["name"], "accent"), "   ", headline(document, now), f"   {ready(document)} ready"),
+        line(f"endpoint  {url}"),
+        line(f"model     {document['model']}   {document['engine']} on {document['backend']}"),
+    ]
+    if document["failure"]:
+        lines += [line(), *failure_lines(document["failure"], now)]
+    lines += [line(), *variant_table(document["variants"], now)]
+    return lines + ([line(), *instance_table(document["instances"], now)] if document["instances"] else [])
+
+
 def instance_table(documents: Sequence[Document], now: int) -> list[Line]:
     """The instances of `show`."""
     headers = ("INSTANCE", "STATE", "SINCE", "VARIANT", "ATTEMPT", "PID", "ENDPOINT")
