@@ -83,10 +83,11 @@ def installed(path: Path) -> Iterator[Stoker]:
         yield stoker
     finally:
         stoker.run("down", "--all", check=False)
-        left = _left_over(stoker.home)
-        for process in left:
-            process.send_signal(signal.SIGKILL)
-        assert not left, f"left running: {[process.cmdline() for process in left]}"
+        try:
+            wait_for(lambda: not _left_over(stoker.home), "everything to end", 10)
+        finally:
+            for process in _left_over(stoker.home):
+                process.send_signal(signal.SIGKILL)
 
 
 def _left_over(home: Home) -> list[psutil.Process]:
@@ -97,4 +98,4 @@ def _left_over(home: Home) -> list[psutil.Process]:
                 found.append(process)
         except psutil.Error:
             continue
-    return [p for p in found if p.pid != os.getpid()]
+    return found + [psutil.Process(pid) for pid in engines(home)]

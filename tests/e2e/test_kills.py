@@ -42,9 +42,8 @@ def test_the_server_starts_another_gateway_and_the_cut_request_is_kept(stoker: S
     chunks = stream(client, 400)
     next(chunks)
     os.kill(gateway, signal.SIGKILL)
-    with pytest.raises((openai.APIConnectionError, openai.APIError, Exception)) as caught:
+    with pytest.raises(openai.APIConnectionError):
         list(chunks)
-    assert "peer closed" in str(caught.value) or "incomplete" in str(caught.value)
     wait_for(lambda: stoker.pid("gateway") != gateway, "another gateway")
     assert stoker.engine() == engine
     assert stoker.json("ask", "demo", "Say hello")["text"]
