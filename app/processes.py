@@ -3,9 +3,11 @@
 A process is alive when it holds the lock on its file. Process ids, zombies and reboots cannot lie about that.
 """
 
+import contextlib
 import fcntl
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -48,6 +50,7 @@ def take_lock(path: Path, wait_s: float = 0.0) -> int | None:
     while True:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.ftruncate(fd, 0)  # what the holder before us announced is no longer true
             return fd
         except BlockingIOError:
             if time.monotonic() >= deadline:
@@ -80,6 +83,34 @@ def holder(path: Path) -> dict[str, Any] | None:
         return facts if isinstance(facts, dict) else {}
     finally:
         os.close(fd)
+
+
+def end(path: Path, wait_s: float) -> bool:
+    """Ask the process that holds `path` to end (SIGTERM), and wait for it; whether nobody holds it any more.
+
+    The announced pid is only believed if that process has the file open, so that no stranger is ever signalled.
+    """
+    deadline = time.monotonic() + wait_s
+    asked: set[int] = set()
+    while (facts := holder(path)) is not None:
+        pid = facts.get("pid")
+        if isinstance(pid, int) and pid not in asked and _has_open(pid, path):
+            asked.add(pid)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(_POLL_S)
+    return True
+
+
+def _has_open(pid: int, path: Path) -> bool:
+    import psutil
+
+    try:
+        return any(Path(file.path) == path.resolve() for file in psutil.Process(pid).open_files())
+    except psutil.Error:
+        return False
 
 
 def daemon_environment(home: Home, environ: Mapping[str, str] | None = None) -> dict[str, str]:

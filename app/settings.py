@@ -1,6 +1,7 @@
 """The config file, the directories and the presets: everything that a person may set, read in one place."""
 
 import difflib
+import math
 import os
 import tomllib
 from collections.abc import Mapping
@@ -182,7 +183,7 @@ def _fits(value: object, kind: Any) -> bool:
         inner = get_args(kind)[1]
         return isinstance(value, dict) and all(isinstance(item, inner) for item in value.values())
     if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+        return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
     if kind is int:
         return isinstance(value, int) and not isinstance(value, bool) and value >= 0
     return isinstance(value, kind)

@@ -1,0 +1,1 @@
+"""`stoker …`: one small file a group of verbs. Parse, call, print."""

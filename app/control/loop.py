@@ -23,7 +23,7 @@ from app.control.senses import Senses
 from app.domain import reconcile as rules
 from app.domain.facts import Deployment, Instance, Weights
 from app.domain.failures import StokerError
-from app.domain.lifecycle import State
+from app.domain.lifecycle import Phase, State
 from app.domain.status import derive
 from app.domain.variant import VariantSpec
 from app.settings import Home, Settings, load_presets, load_rules
@@ -143,8 +143,8 @@ class Controller:
             await self.write(self._record, moved, world.now)
             for deployment, actions in moved:
                 self._act(deployment, actions, rows.specs)
-        unsettled = {i.backend for i in rows.instances if (i.state in _UP and i.ready_at is None) or i.drain_until}
-        self.watcher.hurry(unsettled | {i.backend for d, a in moved if a for i in d.instances})
+        moving = {i.id for d, actions in moved if actions for i in d.instances} | world.busy
+        self.watcher.hurry({i.backend for i in rows.instances if i.id in moving or _unsettled(i)})
 
     def _record(self, session: Any, moved: list[tuple[Deployment, list[rules.Action]]], now: int) -> None:
         for deployment, actions in moved:
@@ -220,6 +220,10 @@ class Controller:
         while True:
             await asyncio.to_thread(prune, self.home, self.settings.server.log_quota)
             await asyncio.sleep(PRUNE_EVERY_S)
+
+
+def _unsettled(instance: Instance) -> bool:
+    return instance.state in _UP and instance.phase is not Phase.SERVING
 
 
 def _weights(connection: sqlite3.Connection, variant_id: str) -> Weights:

@@ -107,6 +107,11 @@ _ROWS = (
     Failure("STORE_NEWER", "The store was written by a newer stoker.", "Upgrade this stoker."),
     Failure("STORE_CORRUPT", "The store cannot be read.", "Restore the newest file in `backups/`."),
     Failure("STORE_BUSY", "The store stayed locked.", "Try again; see `stoker doctor` if it stays so."),
+    Failure(
+        "STORE_DENIED",
+        "The store cannot be opened or written.",
+        "Check owner, permissions and disk of the state directory.",
+    ),
 )
 
 CATALOGUE: dict[str, Failure] = {row.code: row for row in _ROWS}

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from app.domain.facts import Deployment
 from app.domain.variant import VariantSpec
@@ -10,7 +10,7 @@ from app.domain.variant import VariantSpec
 STALE_AFTER_US = 5_000_000
 """A server that has given no sign of life for this long is not answering."""
 
-ServerState = Literal["running", "starting", "down"]
+ProcessState = Literal["running", "starting", "down"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Freshness:
     ran, or not since the machine started). `answering` says that facts are current.
     """
 
-    server: ServerState
+    server: ProcessState
     observed_at: int | None
     answering: bool
 
@@ -37,9 +37,14 @@ class Fleet:
     now: int
 
 
-def freshness(
-    server: ServerState, beat: tuple[str, int] | None, boot_id: str, boot_us: int, now: int
-) -> Freshness:
+def process_state(announced: Mapping[str, Any] | None) -> ProcessState:
+    """What is announced in a lock file means: None, nobody holds it; empty, its holder is on its way."""
+    if announced is None:
+        return "down"
+    return "running" if announced else "starting"
+
+
+def freshness(server: ProcessState, beat: tuple[str, int] | None, boot_id: str, boot_us: int, now: int) -> Freshness:
     """Judge the server's last `beat` (boot id, microseconds of that boot) at boot time `boot_us` and UTC time `now`."""
     if beat is None or beat[0] != boot_id:
         return Freshness(server, None, False)

@@ -12,9 +12,11 @@ import unicodedata
 _BIDI = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
 _UNSAFE = re.compile(f"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff{_BIDI}]")
 # Whole escape sequences go with their parameters, so that `ESC[31mred` reads `red` and not `[31mred`.
-_STRING_SEQUENCE = r"(?:\x1b[P\]X^_]|[\x90\x9d\x98\x9e\x9f])[^\x07\x1b\x9c]{0,4096}(?:\x07|\x1b\\|\x9c|$)"
+# No sequence reaches into the next one: so a line of nothing but openings takes linear time, as in a terminal.
+_STRING_SEQUENCE = r"(?:\x1b[P\]X^_]|[\x90\x9d\x98\x9e\x9f])[^\x07\x1b\x90\x98\x9c-\x9f]{0,4096}(?:\x07|\x1b\\|\x9c|$)"
 _CONTROL_SEQUENCE = r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
 _ESCAPE = re.compile(rf"{_STRING_SEQUENCE}|{_CONTROL_SEQUENCE}|\x1b[ -/]*[0-~]")
+_OPENING = re.compile("[\x1b\x90\x98\x9b\x9d-\x9f]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 CLEAN_LIMIT = 65_536
@@ -23,7 +25,9 @@ CLEAN_LIMIT = 65_536
 
 def clean_text(text: str, limit: int = CLEAN_LIMIT) -> str:
     """`text` made fit for a database row: no NUL, no lone surrogate, no escape sequence, at most `limit` characters."""
-    text = _SURROGATE.sub("\ufffd", _ESCAPE.sub("", text)).replace("\x00", "")
+    # What is left around a sequence that was taken out could be one again, so no opening stays either.
+    text = _OPENING.sub("\ufffd", _ESCAPE.sub("", text.replace("\x00", "")))
+    text = _SURROGATE.sub("\ufffd", text)
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 

@@ -1,0 +1,1 @@
+"""Before anything starts: which model, whether it can be launched here, and what exactly would be started."""

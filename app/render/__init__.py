@@ -1,0 +1,1 @@
+"""Facts as rows, texts and JSON documents. Pure; the commands and the screens share it."""

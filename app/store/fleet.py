@@ -1,10 +1,9 @@
 """The whole installation at one look: rows of the store, and who holds which lock."""
 
 import time
-from typing import Any
 
 from app.boot import boot_id, boot_us
-from app.domain.fleet import Fleet, Freshness, ServerState, freshness
+from app.domain.fleet import Fleet, Freshness, freshness, process_state
 from app.processes import holder
 from app.settings import Home
 from app.store import read
@@ -27,12 +26,5 @@ def endpoint(home: Home) -> str | None:
     return f"{url}/v1" if isinstance(url, str) else None
 
 
-def server_state(facts: dict[str, Any] | None) -> ServerState:
-    """What the holder of a lock has announced, in one word."""
-    if facts is None:
-        return "down"
-    return "running" if facts else "starting"
-
-
 def _judge(home: Home, beat: tuple[str, int] | None) -> Freshness:
-    return freshness(server_state(holder(home.server_lock)), beat, boot_id(), boot_us(), time.time_ns() // 1_000)
+    return freshness(process_state(holder(home.server_lock)), beat, boot_id(), boot_us(), time.time_ns() // 1_000)

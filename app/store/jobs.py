@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from sqlmodel import Session
 
+from app.domain.failures import StokerError
 from app.domain.ids import ulid
 from app.store.tables import Job
 from app.store.wishes import now_us
@@ -45,15 +46,19 @@ def submit(session: Session, kind: Kind, payload: dict[str, Any], deadline_us: i
 
 
 def cancel(session: Session, job_id: str) -> None:
-    """Ask for a job to be given up."""
-    job = session.get_one(Job, job_id)
+    """Ask for a job to be given up. Raises NOT_FOUND."""
+    job = session.get(Job, job_id)
+    if job is None:
+        raise _unknown(job_id)
     job.cancel = 1
     session.add(job)
 
 
 def get(connection: sqlite3.Connection, job_id: str) -> JobFacts:
-    """A job as it stands."""
+    """A job as it stands. Raises NOT_FOUND."""
     row = connection.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
+    if row is None:
+        raise _unknown(job_id)
     return facts(row)
 
 
@@ -61,3 +66,17 @@ def facts(row: sqlite3.Row) -> JobFacts:
     """A row of `jobs` as facts."""
     result, error = (None if row[name] is None else json.loads(row[name]) for name in ("result", "error"))
     return JobFacts(row["id"], row["kind"], row["state"], json.loads(row["progress"]), result, error)
+
+
+def _unknown(job_id: str) -> StokerError:
+    return StokerError("NOT_FOUND", f"There is no job `{job_id}`.")
+
+
+def open_fetch(connection: sqlite3.Connection, variant_id: str) -> JobFacts | None:
+    """The fetch of a variant's weights that is under way, if one is."""
+    row = connection.execute(
+        "SELECT * FROM jobs WHERE kind = 'fetch' AND state IN ('queued', 'running')"
+        " AND json_extract(payload, '$.variant_id') = ? ORDER BY id DESC LIMIT 1",
+        (variant_id,),
+    ).fetchone()
+    return None if row is None else facts(row)

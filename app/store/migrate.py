@@ -29,10 +29,13 @@ def schema_version() -> int:
 def migrate(path: Path, backups: Path, upto: int | None = None) -> int:
     """Bring the store at `path` to `schema_version()` (or `upto`), creating it if need be; the version it had before.
 
-    Raises STORE_NEWER for a store written by a newer stoker and STORE_CORRUPT for a file that is none.
+    Raises STORE_NEWER for a store written by a newer stoker, STORE_CORRUPT for a file that is none or is damaged,
+    STORE_BUSY, DISK_FULL and STORE_DENIED.
     """
-    path.touch(mode=0o600, exist_ok=True)
     try:
+        path.touch(mode=0o600, exist_ok=True)
+        if path.is_file():
+            path.chmod(0o600)  # it may have been there before us; the log and its index take their mode from it
         with closing(sqlite3.connect(path, isolation_level=None)) as connection:
             configure_writer(connection)
             before = read_version(connection)
@@ -42,7 +45,7 @@ def migrate(path: Path, backups: Path, upto: int | None = None) -> int:
             for number, sql in pending:
                 _apply(connection, number, sql)
             return before
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OSError) as error:
         raise translate(error) from error
 
 
@@ -69,7 +72,8 @@ def _apply(connection: sqlite3.Connection, number: int, sql: str) -> None:
             connection.execute(f"PRAGMA user_version = {number}")
         connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:  # a full disk has rolled back already
+            connection.execute("ROLLBACK")
         raise
     finally:
         connection.execute("PRAGMA foreign_keys = ON")
@@ -83,6 +87,8 @@ def _statements(sql: str) -> list[str]:
         if sqlite3.complete_statement(current):
             found.append(current)
             current = ""
+    if any(line and not line.startswith("--") for line in map(str.strip, current.splitlines())):
+        raise ValueError(f"a migration ends in the middle of a statement: {current!r}")
     return found
 
 
@@ -94,6 +100,8 @@ def _back_up(connection: sqlite3.Connection, backups: Path, version: int) -> Non
     partial.touch(mode=0o600)
     with closing(sqlite3.connect(partial)) as copy:
         connection.backup(copy)
+        if (found := copy.execute("PRAGMA integrity_check").fetchone()[0]) != "ok":
+            raise StokerError("STORE_CORRUPT", f"The store is damaged, and was not migrated: {found}.")
     partial.replace(target)
     for old in sorted(backups.glob("stoker-schema-*.db"))[:-BACKUPS_KEPT]:
         old.unlink()

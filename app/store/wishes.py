@@ -12,7 +12,6 @@ from sqlmodel.sql.expression import SelectOfScalar
 from app.domain.failures import StokerError
 from app.domain.ids import ulid
 from app.domain.status import Status
-from app.domain.text import clean_text
 from app.domain.variant import VariantSpec
 from app.store.tables import Deployment, Event, Variant
 
@@ -46,21 +45,21 @@ def launch(session: Session, name: str, spec: VariantSpec, replicas: int, actor:
 
 def start(session: Session, name: str, actor: str) -> Deployment:
     """Wish a deployment to run; what has failed is tried again."""
-    deployment = find(session, name)
+    deployment = _lasting(session, name)
     deployment.wish, deployment.wish_at, deployment.stop_now = "running", now_us(), 0
     return _wished(session, deployment, "start", actor)
 
 
 def stop(session: Session, name: str, actor: str, *, immediately: bool = False) -> Deployment:
     """Wish a deployment to stop: after requests in flight, or at once."""
-    deployment = find(session, name)
+    deployment = _lasting(session, name)
     deployment.wish, deployment.wish_at, deployment.stop_now = "stopped", now_us(), int(immediately)
     return _wished(session, deployment, "stop --now" if immediately else "stop", actor)
 
 
 def restart(session: Session, name: str, actor: str) -> Deployment:
     """Wish every instance of a deployment to be started anew, one by one where several serve."""
-    deployment = find(session, name)
+    deployment = _lasting(session, name)
     deployment.wish, deployment.stop_now = "running", 0
     deployment.wish_at = deployment.restart_at = now_us()
     return _wished(session, deployment, "restart", actor)
@@ -75,7 +74,7 @@ def remove(session: Session, name: str, actor: str, *, forget: bool = False) -> 
 
 def change(session: Session, name: str, spec: VariantSpec, replicas: int, actor: str) -> int:
     """Wish a deployment to run another configuration; the number of the variant, which is new if `spec` is."""
-    deployment = find(session, name)
+    deployment = _lasting(session, name)
     current = session.get_one(Variant, deployment.variant_id)
     number, detail = current.number, f"replicas {deployment.replicas} → {replicas}"
     deployment.replicas = replicas
@@ -90,7 +89,7 @@ def change(session: Session, name: str, spec: VariantSpec, replicas: int, actor:
 
 def rollback(session: Session, name: str, number: int, actor: str) -> Deployment:
     """Wish a deployment to run variant `number` again. Raises NOT_FOUND."""
-    deployment = find(session, name)
+    deployment = _lasting(session, name)
     current = session.get_one(Variant, deployment.variant_id)
     found = session.exec(
         select(Variant).where(Variant.deployment_id == deployment.id, Variant.number == number)
@@ -109,12 +108,20 @@ def find(session: Session, name: str) -> Deployment:
     return deployment
 
 
+def _lasting(session: Session, name: str) -> Deployment:
+    """The deployment called `name`, if it may still be wished anything: once removed, it stays removed."""
+    deployment = find(session, name)
+    if deployment.wish == "gone":
+        raise StokerError("NOT_FOUND", f"`{name}` is being removed.", "Launch it again once it is gone.")
+    return deployment
+
+
 def _live(name: str) -> SelectOfScalar[Deployment]:
     return select(Deployment).where(Deployment.name == name, col(Deployment.gone_at).is_(None))
 
 
 def _add_variant(session: Session, deployment_id: str, number: int, spec: VariantSpec, now: int) -> str:
-    text = clean_text(json.dumps(spec.to_json(), sort_keys=True))
+    text = json.dumps(spec.to_json(), sort_keys=True)  # ASCII: every character that a row may not hold is escaped
     variant = Variant(id=ulid(), deployment_id=deployment_id, number=number, spec=text, created_at=now)
     session.add(variant)
     return variant.id

@@ -4,20 +4,23 @@ A transaction never spans an await or a call to anything but SQLite.
 """
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import Connection, event
+from sqlalchemy import URL, Connection, event
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import NullPool
 from sqlmodel import Session, create_engine, select
 
+from app.store import sqlite
 from app.store.sqlite import configure_writer, translate
 from app.store.tables import Lease
 
 LEASE = "server"
+_ASK_EVERY_S = 0.001
 
 
 class LeaseLost(Exception):
@@ -29,7 +32,7 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.engine = create_engine(f"sqlite:///{path}", poolclass=NullPool)
+        self.engine = create_engine(URL.create("sqlite", database=str(path)), poolclass=NullPool)
         event.listen(self.engine, "connect", _on_connect)
         event.listen(self.engine, "begin", _on_begin)
 
@@ -38,7 +41,7 @@ class Store:
         """One transaction: committed when the block ends, rolled back when it raises.
 
         With `epoch`, only if that is still the epoch of the server's lease (else LeaseLost). Raises STORE_BUSY,
-        DISK_FULL or STORE_CORRUPT.
+        DISK_FULL, STORE_DENIED or STORE_CORRUPT.
         """
         try:
             with Session(self.engine, autoflush=False, expire_on_commit=False) as session:
@@ -52,6 +55,8 @@ class Store:
             if isinstance(error.orig, sqlite3.Error):
                 raise translate(error.orig) from error
             raise
+        except sqlite3.Error as error:
+            raise translate(error) from error
 
     def close(self) -> None:
         self.engine.dispose()
@@ -86,4 +91,20 @@ def _on_connect(connection: sqlite3.Connection, _record: Any) -> None:
 
 
 def _on_begin(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    """Take the write lock, asking for it every millisecond for as long as `BUSY_TIMEOUT_MS`.
+
+    SQLite's own wait asks ever more rarely, up to every 100 ms, and so favours whoever came last: with eight writers
+    at once the 99th percentile of a write was 190 ms and the worst 2.2 s, with this 83 ms and 0.2 s (bench/store.py).
+    """
+    raw = cast(sqlite3.Connection, connection.connection.dbapi_connection)
+    deadline = time.monotonic() + sqlite.BUSY_TIMEOUT_MS / 1_000
+    raw.execute("PRAGMA busy_timeout = 0")
+    while True:
+        try:
+            raw.execute("BEGIN IMMEDIATE")
+            break
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
+                raise
+            time.sleep(_ASK_EVERY_S)
+    raw.execute(f"PRAGMA busy_timeout = {sqlite.BUSY_TIMEOUT_MS}")

@@ -1,0 +1,156 @@
+"""`launch` and `change`: from options to a wish, after the checks."""
+
+import shlex
+from typing import Any
+
+import click
+
+from app.cli.output import emit, note, say
+from app.cli.params import (
+    Command,
+    ContextType,
+    MemoryType,
+    SettingType,
+    VariableType,
+    json_option,
+    name_argument,
+    wait_option,
+)
+from app.cli.server import actor, require_gateway, writing
+from app.domain.failures import StokerError
+from app.launch.options import Options
+from app.launch.plan import Plan, plan_change, plan_launch
+from app.render.checks import check_lines
+from app.render.keys import shown_once
+from app.settings import Home, find_home, load_presets
+from app.store import read
+
+_OPTIONS = (
+    click.option("--engine", help="What serves it. [llama.cpp]"),
+    click.option("--backend", help="Where it runs. [process: this machine]"),
+    click.option("--ctx", "context", type=ContextType(), help="Context of one request in tokens: 4096, 32k."),
+    click.option("--seqs", type=click.IntRange(1, 1024), help="Requests served at once by one replica."),
+    click.option("--kv-type", help="Type of the KV cache: T, or K/V."),
+    click.option("--replicas", type=click.IntRange(1, 1000), help="How many instances."),
+    click.option("--memory", type=MemoryType(), help="Host memory that one instance may use: 400M, 2G."),
+    click.option(
+        "--env", type=VariableType(), multiple=True, help="A variable for the engine; the value is kept apart."
+    ),
+    click.option("--set", "flags", type=SettingType(), multiple=True, help="A flag of the engine itself."),
+)
+
+
+def _launch_options(command: Command) -> Command:
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+@click.command()
+@click.argument("model")
+@click.option("--name", help="The deployment's name, which clients give as model. [from the model]")
+@_launch_options
+@click.option("--key", "with_key", is_flag=True, help="Make a key for it, shown once with how to use it.")
+@click.option("--dry-run", is_flag=True, help="Only check, and show what would be started.")
+@wait_option("it answers")
+@json_option
+def launch(model: str, name: str | None, with_key: bool, dry_run: bool, wait: bool, as_json: bool, **given: Any) -> int:
+    """Launch a model: `smollm2`, which comes with stoker, or the path of a GGUF file.
+
+    Ctrl-C while waiting stops waiting, not the launch.
+    """
+    home, options = find_home(), _read_options(given, model=model, name=name)
+    plan = plan_launch(options, home, load_presets(home), _taken(home))
+    if dry_run:
+        return _show_plan(plan, as_json)
+    plan.require()
+    _warn(plan)
+    from app.launch.record import record_launch
+
+    with writing(home) as session:
+        launched = record_launch(session, home, plan, options, actor(), with_key=with_key)
+    document = _row(home, launched.name, launched.id, wait)
+    if launched.key is not None:
+        document["key"] = launched.key.to_json()
+    if as_json:
+        emit(document)
+        return 0
+    if not wait:
+        say(f"{launched.name}: launching. Follow it: stoker events {launched.name} -f")
+    if launched.key is not None:
+        say(*shown_once(launched.key.key.text, f"{require_gateway(home)}/v1", launched.name))
+    elif wait:
+        say(f'It answers at {document["url"]}. Try it: stoker ask {launched.name} "Hello"')
+    return 0
+
+
+@click.command()
+@name_argument
+@click.option("--model", help="Another model.")
+@_launch_options
+@click.option("--dry-run", is_flag=True, help="Only check, and show what would be started.")
+@wait_option("the new variant serves alone")
+@json_option
+def change(name: str, model: str | None, dry_run: bool, wait: bool, as_json: bool, **given: Any) -> int:
+    """Run a deployment with other options; what is not given stays.
+
+    Makes a new variant, which takes over without a failed request where memory allows two at once. `--set key=` takes
+    a flag away.
+    """
+    home, options = find_home(), _read_options(given, model=model)
+    with read.reading(home.store) as connection:
+        deployment = read.deployment(connection, name)
+        spec = read.specs(connection, [deployment.variant_id])[deployment.variant_id]
+    plan = plan_change(options, home, load_presets(home), name, spec, deployment.replicas)
+    if dry_run:
+        return _show_plan(plan, as_json)
+    plan.require()
+    _warn(plan)
+    from app.launch.record import record_change
+
+    with writing(home) as session:
+        number = record_change(session, home, plan, options, actor())
+    document = _row(home, name, deployment.id, wait)
+    if as_json:
+        emit({**document, "variant": number})
+    else:
+        say(f"{name}: variant {number}" + ("." if wait else f" asked for. Follow it: stoker events {name} -f"))
+    return 0
+
+
+def _read_options(given: dict[str, Any], *, model: str | None, name: str | None = None) -> Options:
+    env, flags = dict(given.pop("env")), dict(given.pop("flags"))
+    return Options(model=model, name=name, env=env, flags=flags, **given)
+
+
+def _taken(home: Home) -> list[str]:
+    try:
+        with read.reading(home.store) as connection:
+            return [d.name for d in read.deployments(connection)]
+    except StokerError as error:
+        if error.code in ("NOT_FOUND", "SERVER_OLDER"):
+            return []  # there is no store of our schema yet; the wish itself refuses a name that is taken
+        raise
+
+
+def _show_plan(plan: Plan, as_json: bool) -> int:
+    if as_json:
+        emit(plan.to_json())
+    else:
+        say(*check_lines(plan.checks))
+        if plan.command:
+            say("", f"command  {shlex.join(plan.command)}")
+    return 0 if plan.failure is None else 1
+
+
+def _warn(plan: Plan) -> None:
+    note(*check_lines([check for check in plan.checks if check.result == "warn"]))
+
+
+def _row(home: Home, name: str, deployment_id: str, wait: bool) -> dict[str, Any]:
+    """The document to print: the row once it has settled, only the name if nobody waits."""
+    if not wait:
+        return {"name": name}
+    from app.cli.waiting import wait as wait_for
+
+    return wait_for(home, name, deployment_id) or {"name": name}

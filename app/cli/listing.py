@@ -1,0 +1,113 @@
+"""`ps`, `show`, `events`, `variants`: what there is and what happened."""
+
+import json
+import time
+
+import click
+
+from app.cli.output import emit, say
+from app.cli.params import json_option, name_argument
+from app.domain.failures import StokerError
+from app.domain.fleet import Fleet
+from app.render import deployment as render
+from app.render.cells import Cell, line
+from app.render.events import document, follow_line, timeline
+from app.settings import Home, find_home
+from app.store import read
+from app.store.fleet import look
+
+_EVENTS_SHOWN = 10
+_POLL_S = 0.25
+
+
+@click.command()
+@json_option
+def ps(as_json: bool) -> None:
+    """List deployments: status, replicas, model, engine, backend."""
+    fleet = _everything(find_home())
+    documents = [] if fleet is None else render.rows(fleet)
+    if as_json:
+        emit(documents)
+    elif fleet is None or not documents:
+        say("Nothing is launched. The bundled model: stoker launch smollm2 --wait")
+    else:
+        say(*render.ps_table(documents, fleet.now))
+        if fleet.endpoint:
+            say("", line(Cell(f"endpoint {fleet.endpoint}", "dim")))
+        say(*render.freshness_lines(fleet))
+
+
+@click.command()
+@name_argument
+@json_option
+def show(name: str, as_json: bool) -> None:
+    """Show one deployment: variants, instances, why it failed, and the end of its timeline."""
+    home = find_home()
+    fleet = look(home, name)
+    deployment = fleet.deployments[0]
+    with read.reading(home.store) as connection:
+        found = read.variants(connection, deployment.id)
+        tail = [document(dict(row)) for row in read.events(connection, deployment.id)][-_EVENTS_SHOWN:]
+    numbers = {variant_id: number for variant_id, number, _, _ in found}
+    row = render.row(fleet, deployment)
+    facts = {
+        **row,
+        "variants": render.variants(found, deployment.variant_id),
+        "instances": render.instances(deployment, numbers),
+        "fixes": [],
+    }
+    if as_json:
+        emit(facts)
+        return
+    say(*render.show_lines(facts, fleet.now), "", *timeline(tail), *render.freshness_lines(fleet))
+
+
+@click.command()
+@name_argument
+@click.option("-f", "--follow", is_flag=True, help="Go on as more happens.")
+@json_option
+def events(name: str, follow: bool, as_json: bool) -> None:
+    """Show what happened to a deployment, oldest first. With -f and --json: one document a line."""
+    home = find_home()
+    with read.reading(home.store) as connection:
+        deployment_id = read.deployment(connection, name).id
+        rows = read.events(connection, deployment_id)
+    if as_json and not follow:
+        emit([document(dict(row)) for row in rows])
+        return
+    if not follow:
+        say(*timeline([document(dict(row)) for row in rows]))
+        return
+    last = 0
+    while True:
+        for row in rows:
+            say(json.dumps(document(dict(row))) if as_json else follow_line(document(dict(row))))
+            last = row["id"]
+        time.sleep(_POLL_S)
+        with read.reading(home.store) as connection:
+            rows = read.events(connection, deployment_id, last)
+
+
+@click.command()
+@name_argument
+@json_option
+def variants(name: str, as_json: bool) -> None:
+    """List a deployment's variants and what changed between them; the current one is marked."""
+    with read.reading(find_home().store) as connection:
+        deployment = read.deployment(connection, name)
+        found = read.variants(connection, deployment.id)
+    documents = render.variants(found, deployment.variant_id)
+    if as_json:
+        emit(documents)
+    else:
+        say(*render.variant_table(documents, time.time_ns() // 1_000))
+
+
+def _everything(home: Home) -> Fleet | None:
+    """All there is; None while nothing was ever launched."""
+    try:
+        return look(home)
+    except StokerError as error:
+        if error.code == "NOT_FOUND":
+            return None
+        raise

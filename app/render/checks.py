@@ -1,0 +1,31 @@
+"""Named checks, of a launch or of the whole installation."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from app.render.cells import Line, line, table
+from app.render.states import result_cell
+
+
+class CheckLike(Protocol):
+    """What is shown of a check; `app.launch.checks.Check` is one."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def result(self) -> str: ...
+    @property
+    def detail(self) -> str: ...
+    @property
+    def remedy(self) -> str: ...
+
+
+def check_lines(checks: Sequence[CheckLike]) -> list[Line]:
+    """A line a check, and a remedy under each that did not pass."""
+    body = [(result_cell(c.result), c.name, c.detail) for c in checks]
+    lines: list[Line] = []
+    for check, shown in zip(checks, table(("RESULT", "CHECK", "DETAIL"), body)[1:], strict=True):
+        lines.append(shown)
+        if check.remedy and check.result != "pass":
+            lines.append(line(f"          {check.remedy}"))
+    return lines

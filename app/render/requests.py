@@ -1,0 +1,48 @@
+"""One request through the gateway, step by step."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from app.render.cells import Cell, Line, line, table
+from app.render.words import UNKNOWN, moment, span
+
+
+def document(row: Mapping[str, Any]) -> dict[str, Any]:
+    """One row of `requests` as `request --json` prints it."""
+    return {
+        "request_id": row["request_id"],
+        "status": row["status"],
+        "code": row["code"],
+        "deployment": row["deployment"],
+        "instance": row["instance"],
+        "steps": [{key: step.get(key, "") for key in ("name", "at", "detail")} for step in json.loads(row["steps"])],
+        "tokens_in": row["tokens_in"],
+        "tokens_out": row["tokens_out"],
+        "cost_micro": 0,
+    }
+
+
+def request_lines(row: Mapping[str, Any], document: Mapping[str, Any]) -> list[Line]:
+    """The same for a person: outcome, figures, then every step with the time since the first."""
+    good = row["status"] < 400
+    verdict = f"{row['status']}" + (f" {row['code']}" if row["code"] else "")
+    where = " on ".join(filter(None, (document["deployment"], document["instance"]))) or UNKNOWN
+    lines = [
+        line("request   ", Cell(row["request_id"], "accent"), f"   {moment(row['started_at'])}"),
+        line("outcome   ", Cell(f"{'●' if good else '✖'} {verdict}", "good" if good else "bad")),
+        line(f"served by {where}"),
+        line(f"figures   {_figures(row)}"),
+    ]
+    steps = [(_since(row, step["at"]), step["name"], str(step["detail"])) for step in document["steps"]]
+    return lines + ([line(), *table(("AFTER", "STEP", "DETAIL"), steps, right=("AFTER",))] if steps else [])
+
+
+def _figures(row: Mapping[str, Any]) -> str:
+    ttft, took = (UNKNOWN if row[key] is None else span(row[key]) for key in ("ttft_us", "duration_us"))
+    about = "about " if row["estimated"] else ""
+    return f"TTFT {ttft} · took {took} · {about}{row['tokens_in']} in {row['tokens_out']} out"
+
+
+def _since(row: Mapping[str, Any], at: object) -> str:
+    return span(at - row["started_at"]) if isinstance(at, int) else UNKNOWN

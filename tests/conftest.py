@@ -1,0 +1,6 @@
+"""What every test shares: property tests draw the same examples on every run, so that a red run can be repeated."""
+
+from hypothesis import settings
+
+settings.register_profile("stoker", derandomize=True, deadline=None, database=None)
+settings.load_profile("stoker")

@@ -1,0 +1,101 @@
+"""The product as its user has it: the `stoker` command on a home of its own, real processes, a real model."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import openai
+import psutil
+
+from app.processes import holder
+from app.settings import Home
+from tests.control.support import engines, wait_for
+
+COMMAND = str(Path(sys.executable).with_name("stoker"))
+
+
+class Stoker:
+    """One installation. Whatever it starts is stopped and looked for when the test is over."""
+
+    def __init__(self, path: Path) -> None:
+        self.home = Home(path, path)
+        self.env = {"PATH": os.environ["PATH"], "HOME": str(path), "STOKER_HOME": str(path), "LANG": "C.UTF-8"}
+
+    def run(self, *words: str, check: bool = True, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        """Run a command to its end."""
+        done = subprocess.run(
+            [COMMAND, *words], env=self.env, input=stdin, capture_output=True, text=True, timeout=120, check=False
+        )
+        assert not check or done.returncode == 0, f"stoker {' '.join(words)}: {done.stdout}{done.stderr}"
+        return done
+
+    def json(self, *words: str) -> Any:
+        """What a command prints with `--json`."""
+        return json.loads(self.run(*words, "--json").stdout)
+
+    def launch(self, name: str = "demo", *words: str) -> None:
+        """Launch the bundled model and wait until it answers."""
+        self.run("launch", "smollm2", "--name", name, "--ctx", "512", "--seqs", "2", "--wait", *words)
+
+    def pid(self, what: str) -> int:
+        """The pid of the `server` or the `gateway`, once it has announced itself."""
+        path = {"server": self.home.server_lock, "gateway": self.home.gateway_lock}[what]
+        found: list[int] = []
+
+        def announced() -> bool:
+            facts = holder(path)
+            if facts and "pid" in facts:
+                found.append(facts["pid"])
+            return bool(found)
+
+        wait_for(announced, f"the {what}")
+        return found[-1]
+
+    def engine(self) -> int:
+        """The pid of the only engine that runs."""
+        (pid,) = engines(self.home)
+        return pid
+
+    def keeper(self) -> int:
+        """The pid of the keeper of the only engine that runs."""
+        parent: int = psutil.Process(self.engine()).ppid()
+        return parent
+
+    def client(self, key: str | None = None) -> openai.OpenAI:
+        """The official client on our gateway, with a new key for everything unless one is given."""
+        facts = holder(self.home.gateway_lock)
+        assert facts
+        key = key or self.json("keys", "create")["key"]
+        return openai.OpenAI(base_url=f"{facts['url']}/v1", api_key=key, max_retries=0, timeout=60)
+
+
+@contextmanager
+def installed(path: Path) -> Iterator[Stoker]:
+    """An installation that leaves nothing behind."""
+    stoker = Stoker(path)
+    try:
+        yield stoker
+    finally:
+        stoker.run("down", "--all", check=False)
+        try:
+            wait_for(lambda: not _left_over(stoker.home), "everything to end", 10)
+        finally:
+            for process in _left_over(stoker.home):
+                process.send_signal(signal.SIGKILL)
+
+
+def _left_over(home: Home) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("STOKER_HOME") == str(home.state) and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found + [psutil.Process(pid) for pid in engines(home)]
