@@ -55,6 +55,7 @@ class Glyphs:
     corner: str = "└"
     bar: str = "━"
     bar_half: str = "╸"
+    bar_empty: str = "━"
     thumb: str = "┃"
     ellipsis: str = "…"
     unknown: str = "–"
@@ -81,6 +82,7 @@ ASCII = Glyphs(
     corner="+",
     bar="#",
     bar_half="-",
+    bar_empty=".",
     thumb="|",
     ellipsis="~",
     unknown="-",

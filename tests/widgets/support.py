@@ -1,6 +1,7 @@
 """Widgets under test: an app around them, what its screen says, and how to wait for something to be true."""
 
 import asyncio
+import os
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -75,6 +76,8 @@ async def until(pilot: Pilot[Any], true: Callable[[], object], seconds: float = 
 
 
 def golden(name: str, text: str) -> None:
-    """Compare `text` with the file of that name beside the tests."""
+    """Compare `text` with the file of that name beside the tests; with GOLDEN=write in the environment, write it."""
     path = Path(__file__).parent / "golden" / f"{name}.txt"
+    if os.environ.get("GOLDEN") == "write":
+        path.write_text(text, encoding="utf-8")
     assert text == path.read_text(encoding="utf-8"), text
