@@ -53,10 +53,14 @@ class EdgeSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The whole of `config.toml`. Every field has a default, so an absent file is a valid one."""
+    """The whole of `config.toml`. Every field has a default, so an absent file is a valid one.
+
+    `keymap` gives the console's actions other keys, by action id; several are parted by commas.
+    """
 
     server: ServerSettings = field(default_factory=ServerSettings)
     edge: EdgeSettings = field(default_factory=EdgeSettings)
+    keymap: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

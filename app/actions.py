@@ -1,0 +1,116 @@
+"""Everything the console can do, as one table: bindings, palette, `:`, `?`, the footer and the README read it.
+
+An action runs the method `do_<name>` of the screen it is used on, else of the app; `<name>` is what follows the dot
+of its id. A user's keymap (`[keymap]` of the config) gives other keys by id.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from app.domain.engines import nearest
+from app.domain.failures import StokerError
+
+EVERYWHERE = "everywhere"
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One thing that can be done.
+
+    `keys` as Textual names them, the first is shown. `where` is a screen's name or EVERYWHERE. `command` is what is
+    typed after `:`; `argument` says what may follow it, in capitals. `footer` puts it among the keys at the bottom.
+    `writes` marks what `--read-only` refuses.
+    """
+
+    id: str
+    keys: tuple[str, ...]
+    where: str
+    label: str
+    help: str
+    command: str = ""
+    argument: str = ""
+    footer: bool = False
+    writes: bool = False
+
+    @property
+    def name(self) -> str:
+        """What the method is called after `do_`."""
+        return self.id.partition(".")[2]
+
+
+ACTIONS = (
+    Action("app.fleet", ("1",), EVERYWHERE, "fleet", "Go to the fleet: every deployment", "fleet"),
+    Action("app.launch", ("2",), EVERYWHERE, "launch", "Go to the launch form", "launch", "MODEL"),
+    Action("app.logs", ("3",), EVERYWHERE, "logs", "Go to the log of the selected deployment", "logs", "NAME"),
+    Action("app.play", ("4",), EVERYWHERE, "play", "Go to the playground", "play", "NAME"),
+    Action("app.access", ("6",), EVERYWHERE, "access", "Go to keys and requests", "access"),
+    Action("app.command", ("colon",), EVERYWHERE, "command", "Type a command", footer=True),
+    Action("app.palette", ("ctrl+p",), EVERYWHERE, "palette", "Search all commands"),
+    Action("app.help", ("question_mark",), EVERYWHERE, "help", "Show the keys that work here", "help", footer=True),
+    Action("app.back", ("escape",), EVERYWHERE, "back", "Go back"),
+    Action("app.theme", (), EVERYWHERE, "theme", "Change the colours", "theme", "ember|ash|ansi"),
+    Action("app.leave", ("q",), EVERYWHERE, "leave", "Leave; everything keeps running", "q", footer=True),
+    Action("fleet.open", ("enter",), "fleet", "open", "Open the deployment", "open", "NAME", footer=True),
+    Action("fleet.new", ("l",), "fleet", "launch", "Launch a model", footer=True),
+    Action("fleet.logs", ("L",), "fleet", "logs", "Show its log", footer=True),
+    Action("fleet.play", ("p",), "fleet", "play", "Talk to it", footer=True),
+    Action(
+        "fleet.stop", ("s",), "fleet", "stop", "Stop it after requests in flight", "stop", "NAME", True, writes=True
+    ),
+    Action("fleet.start", ("S",), "fleet", "start", "Start it, or try again", "start", "NAME", writes=True),
+    Action("fleet.restart", ("r",), "fleet", "restart", "Start its instances anew", "restart", "NAME", writes=True),
+    Action("fleet.remove", ("x",), "fleet", "remove", "Remove it for good", "rm", "NAME", writes=True),
+    Action("fleet.filter", ("slash",), "fleet", "filter", "Show only what matches", footer=True),
+    Action("fleet.sort", ("o",), "fleet", "sort", "Sort by the next column"),
+    Action("fleet.copy", ("y",), "fleet", "copy", "Copy its URL"),
+)
+
+
+def for_screen(where: str, actions: Iterable[Action] = ACTIONS) -> list[Action]:
+    """The actions that work on a screen: its own first, then those that work everywhere and have not been replaced."""
+    own = [a for a in actions if a.where == where]
+    taken = {key for a in own for key in a.keys}
+    return own + [a for a in actions if a.where == EVERYWHERE and not taken.intersection(a.keys)]
+
+
+def find_command(text: str, actions: Iterable[Action] = ACTIONS) -> tuple[Action, str]:
+    """The action of a typed command, with what followed it. Raises NOT_FOUND, naming the nearest."""
+    word, _, argument = text.strip().partition(" ")
+    known = {a.command: a for a in actions if a.command}
+    if word not in known:
+        raise StokerError(
+            "NOT_FOUND", f"There is no command `{word}`.", f"Did you mean `:{nearest(word, list(known))}`?"
+        )
+    return known[word], argument.strip()
+
+
+def complete_command(text: str, names: Iterable[str], actions: Iterable[Action] = ACTIONS) -> list[str]:
+    """What a typed command may become: a command's word, or a deployment's name where one may follow."""
+    word, space, argument = text.partition(" ")
+    if not space:
+        return [a.command for a in actions if a.command.startswith(word) and a.command]
+    action = next((a for a in actions if a.command == word), None)
+    if action is None or not action.argument:
+        return []
+    known = action.argument.split("|") if "|" in action.argument else names if action.argument == "NAME" else ()
+    return [f"{word} {name}" for name in known if name.startswith(argument)]
+
+
+def with_keymap(keymap: Mapping[str, str]) -> tuple[Action, ...]:
+    """The table with a user's keys (several parted by commas) in place of ours. Raises CONFIG_INVALID."""
+    known = {a.id for a in ACTIONS}
+    for action_id in keymap:
+        if action_id not in known:
+            remedy = f"Did you mean `{nearest(action_id, sorted(known))}`?"
+            raise StokerError("CONFIG_INVALID", f"config.toml: no action `{action_id}` for [keymap].", remedy)
+    return tuple(
+        replace(a, keys=tuple(key.strip() for key in keymap[a.id].split(","))) if a.id in keymap else a for a in ACTIONS
+    )
+
+
+_SHOWN = {"question_mark": "?", "colon": ":", "slash": "/", "escape": "esc", "left_square_bracket": "["}
+
+
+def shown_key(key: str) -> str:
+    """A key as it is written on a keyboard."""
+    return _SHOWN.get(key, key.replace("_", " "))

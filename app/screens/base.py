@@ -1,0 +1,113 @@
+"""What every screen of the console is: a header, a body, a line for messages, a line of keys, and a command line.
+
+A screen says in `read` what it needs, which runs in a thread while the screen is visible, and shows it in `show`.
+"""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.screen import Screen
+from textual.widget import Widget
+
+from app.actions import ACTIONS, Action, for_screen, shown_key
+from app.domain.failures import StokerError
+from app.domain.fleet import Fleet
+from app.domain.text import safe
+from app.render import cells
+from app.render.states import to_ascii
+from app.settings import Home
+from widgets.chrome import Header, KeyLine, MessageLine, Rule
+from widgets.prompt import CommandLine
+from widgets.spans import Line, Span
+from widgets.theme import ASCII
+
+if TYPE_CHECKING:
+    from app.console import Console
+
+
+def bindings(where: str) -> list[BindingType]:
+    """The keys of the table for one screen, or for everywhere, each running its action by id."""
+    return [
+        Binding(",".join(a.keys), f"app.run('{a.id}')", a.label, show=False, id=a.id)
+        for a in ACTIONS
+        if a.where == where and a.keys
+    ]
+
+
+TABS = (("1", "fleet"), ("2", "launch"), ("3", "logs"), ("4", "play"), ("6", "access"))
+MESSAGE_S = 6.0
+
+
+class ConsoleScreen(Screen[None]):
+    """The frame. A subclass sets `NAME` and `TAB`, composes `body`, and overrides `read` and `show`."""
+
+    NAME: ClassVar[str] = ""
+    TAB: ClassVar[str] = ""
+    AUTO_FOCUS = ""
+    DEFAULT_CSS = """
+    ConsoleScreen { layout: vertical; }
+    ConsoleScreen > .body { height: 1fr; }
+    """
+
+    @property
+    def console(self) -> "Console":
+        """The app, with all that is ours in it."""
+        from app.console import Console
+
+        app = self.app
+        if not isinstance(app, Console):
+            raise RuntimeError("a console's screen lives in the console")
+        return app
+
+    def compose(self) -> ComposeResult:
+        glyphs = self.console.glyphs
+        yield Header("stoker", glyphs=glyphs, id="header")
+        yield Rule(glyphs=glyphs)
+        with Vertical(classes="body"):
+            yield from self.body()
+        yield MessageLine(glyphs=glyphs, id="message")
+        yield KeyLine(glyphs=glyphs, id="keys")
+        yield CommandLine(complete=self.console.complete, history=self.console.history, id="command")
+
+    def body(self) -> Iterable[Widget]:
+        """The widgets between the header and the message line."""
+        return ()
+
+    def read(self, home: Home, fleet: Fleet | None) -> Any:
+        """What the screen shows beyond `fleet`, read from store and files. Runs in a thread, at most 4 times a second.
+
+        May raise StokerError, which is shown with the age of what was read last.
+        """
+        return None
+
+    def show(self, fleet: Fleet | None, facts: Any) -> None:
+        """Show the fleet, None while there is no store yet, and what `read` returned."""
+
+    def on_mount(self) -> None:
+        self.query_one(Header).set_tabs(TABS, self.TAB)
+        keys = [(shown_key(a.keys[0]), a.label) for a in self.actions if a.footer and a.keys]
+        self.query_one(KeyLine).set_keys(keys)
+
+    @property
+    def actions(self) -> list[Action]:
+        """What can be done here."""
+        return for_screen(self.NAME, self.console.table)
+
+    def say(self, text: str, tone: cells.Tone = "plain", seconds: float | None = MESSAGE_S) -> None:
+        """Put a text into the message line."""
+        self.query_one(MessageLine).show([(safe(text), tone)], seconds)
+
+    def say_error(self, error: StokerError) -> None:
+        """Put an error into the message line: code, what happened, what to do."""
+        self.query_one(MessageLine).show(
+            [(f"{error.code} ", "bad"), (safe(f"{error.message} {error.remedy}"), "plain")], None
+        )
+
+    def spans(self, line: cells.Line) -> Line:
+        """A rendered line as a widget takes it, safe, in ASCII where that is asked for."""
+        ascii_only = self.console.glyphs is ASCII
+        texts: list[Span] = [(safe(cell.text), cell.tone) for cell in line]
+        return [(to_ascii(text), style) for text, style in texts] if ascii_only else texts

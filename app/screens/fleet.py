@@ -1,0 +1,287 @@
+"""Fleet: every deployment in a table, and below it the one under the cursor: its instances, or why it failed."""
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any, ClassVar
+
+from textual import on
+from textual.binding import BindingType
+from textual.widget import Widget
+
+from app.domain.facts import Deployment
+from app.domain.fleet import Fleet
+from app.domain.text import safe
+from app.feed import Rate, Traffic, traffic
+from app.launch.doctor import examine
+from app.render import deployment as render
+from app.render.cells import Line as RenderLine
+from app.render.checks import check_lines
+from app.render.deployment import Document
+from app.render.states import instance_cell
+from app.render.words import UNKNOWN, span
+from app.screens.base import ConsoleScreen, bindings
+from app.screens.quick import Verb, change_wish, launch_bundled
+from app.settings import Home
+from widgets.chrome import Rule
+from widgets.columns import Column
+from widgets.lines import Lines
+from widgets.prompt import CommandLine
+from widgets.spans import Line, Span
+from widgets.table import LineTable
+
+WIDE = 100
+"""From this width on every column has a place of its own; below, model, engine and backend share one."""
+
+_NAME = Column("name", "NAME", minimum=8, maximum=24, priority=9)
+_STATUS = Column("status", "STATUS", minimum=20, maximum=34, priority=8)
+_READY = Column("ready", "READY", 5, right=True, priority=7)
+_WIDE = (
+    _NAME,
+    _STATUS,
+    _READY,
+    Column("model", "MODEL", minimum=12, priority=6),
+    Column("engine", "ENGINE", 9, priority=3),
+    Column("on", "ON", minimum=7, maximum=14, priority=2),
+    Column("rate", "REQ/S", 6, right=True, priority=5),
+    Column("ttft", "TTFT", 7, right=True, priority=4),
+)
+_NARROW = (_NAME, _STATUS, _READY, Column("model", "MODEL", minimum=16, priority=6))
+_SORTS = ("name", "status", "ready", "model", "rate", "ttft")
+_FIRST_CHECKS = ("cpu", "llama.cpp", "model")
+
+Row = tuple[Document, Deployment, Rate]
+
+
+class FleetScreen(ConsoleScreen):
+    """Screen 1."""
+
+    NAME = "fleet"
+    TAB = "1"
+    BINDINGS: ClassVar[list[BindingType]] = bindings("fleet")
+    DEFAULT_CSS = """
+    FleetScreen #detail { height: auto; max-height: 50%; }
+    FleetScreen #welcome { height: 1fr; display: none; }
+    FleetScreen.-empty #welcome { display: block; }
+    FleetScreen.-empty LineTable, FleetScreen.-empty #detail, FleetScreen.-empty #line { display: none; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._rows: list[Row] = []
+        self._traffic = Traffic()
+        self._fleet: Fleet | None = None
+        self._filter = ""
+        self._sort, self._reverse = "name", False
+        self._checks: list[RenderLine] | None = None
+
+    def body(self) -> Iterable[Widget]:
+        glyphs = self.console.glyphs
+        yield LineTable(_WIDE, glyphs=glyphs, id="table")
+        yield Lines(glyphs=glyphs, id="welcome")
+        yield Rule(glyphs=glyphs, id="line")
+        yield Lines(glyphs=glyphs, id="detail")
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.query_one(LineTable).focus()
+
+    def on_screen_resume(self) -> None:
+        self.query_one(LineTable).focus()
+
+    def on_resize(self) -> None:
+        if self._fleet is not None:
+            self._draw()
+
+    def read(self, home: Home, fleet: Fleet | None) -> Any:
+        if fleet is None or not fleet.deployments:
+            return list(check_lines([c for c in examine(home) if c.name in _FIRST_CHECKS or c.result != "pass"]))
+        return traffic(home, fleet.now)
+
+    def show(self, fleet: Fleet | None, facts: Any) -> None:
+        self._fleet = fleet
+        empty = fleet is None or not fleet.deployments
+        self.set_class(empty, "-empty")
+        if empty:
+            self._welcome(facts)
+            return
+        self._traffic = facts
+        self._draw()
+
+    def _welcome(self, checks: list[RenderLine] | None) -> None:
+        lines: list[Line] = [
+            (),
+            [(" Nothing is launched yet.", "strong")],
+            (),
+            *([(" ", "plain"), *self.spans(line)] for line in checks or ()),
+            (),
+            [(" enter", "accent"), (" launches the bundled model   ", "plain"), ("?", "accent"), (" helps", "plain")],
+        ]
+        self.query_one("#welcome", Lines).set_lines(lines)
+
+    def _draw(self) -> None:
+        fleet = self._fleet
+        if fleet is None:
+            return
+        table = self.query_one(LineTable)
+        wide = self.size.width >= WIDE
+        table.set_columns(_WIDE if wide else _NARROW)
+        table.set_sort(self._sort, self._reverse)
+        documents = render.rows(fleet)
+        rates = self._traffic.deployments
+        self._rows = [
+            (document, deployment, rates.get(deployment.id, Rate()))
+            for document, deployment in zip(documents, fleet.deployments, strict=True)
+            if self._filter.lower() in _searchable(document)
+        ]
+        self._rows.sort(key=_sort_key(self._sort), reverse=self._reverse)
+        table.set_rows(
+            (document["name"], self._cells(document, rate, wide, fleet.now)) for document, _, rate in self._rows
+        )
+        selected = self.console.selected
+        if selected != table.cursor_key and selected is not None and not table.move_to(selected):
+            self.console.selected = table.cursor_key
+        self._draw_detail()
+
+    def _cells(self, document: Document, rate: Rate, wide: bool, now: int) -> Line:
+        (status,) = self.spans((render.headline(document, now),))
+        name: Span = (safe(document["name"]), "plain")
+        ready: Span = (render.ready(document), "plain")
+        model, engine, backend = (safe(document[key]) for key in ("model", "engine", "backend"))
+        if not wide:
+            return name, status, ready, (f"{model} {engine} {backend}", "plain")
+        requests = f"{rate.requests:.1f}" if rate.requests else UNKNOWN
+        ttft = UNKNOWN if rate.ttft_us is None else span(rate.ttft_us)
+        texts: list[Span] = [(text, "plain") for text in (model, engine, backend, requests, ttft)]
+        return name, status, ready, *texts
+
+    def _draw_detail(self) -> None:
+        row = self._selected()
+        lines: list[Line] = [] if row is None or self._fleet is None else self._detail(*row, self._fleet)
+        self.query_one("#detail", Lines).set_lines(lines)
+
+    def _detail(self, document: Document, deployment: Deployment, rate: Rate, fleet: Fleet) -> list[Line]:
+        head = f" · up {span(fleet.now - ready)}" if (ready := _up_since(deployment)) else ""
+        url = document["url"] or "no gateway yet"
+        lines: list[Line] = [
+            [(f" {safe(document['name'])}", "strong"), (f'{head} · {url} · model "{safe(document["name"])}"', "dim")]
+        ]
+        if document["failure"] is not None:
+            lines += [
+                [(" ", "plain"), *self.spans(line)] for line in render.failure_lines(document["failure"], fleet.now)
+            ]
+        width = max((len(i.name) for i in deployment.instances), default=0)
+        for instance in deployment.instances:
+            own = self._traffic.instances.get(instance.id, Rate())
+            flight = self._traffic.in_flight.get(instance.name)
+            parts = [
+                f"{flight[0]}/{flight[1]} in flight" if flight else "",
+                f"{own.tokens:.0f} tok/s" if own.tokens else "",
+                f"since {span(fleet.now - instance.since)}",
+            ]
+            state = self.spans((instance_cell(instance.state, instance.phase),))
+            lines.append(
+                [
+                    (f" {safe(instance.name):<{width}}  ", "plain"),
+                    *state,
+                    ("   " + f" {self.console.glyphs.between} ".join(filter(None, parts)), "dim"),
+                ]
+            )
+        return lines
+
+    def _selected(self) -> Row | None:
+        key = self.query_one(LineTable).cursor_key
+        return next((row for row in self._rows if row[0]["name"] == key), None)
+
+    @on(LineTable.RowHighlighted)
+    def _highlighted(self, event: LineTable.RowHighlighted) -> None:
+        self.console.selected = event.key
+        self._draw_detail()
+
+    @on(LineTable.RowSelected)
+    def _opened(self, event: LineTable.RowSelected) -> None:
+        self.console.go("deployment", event.key)
+
+    @on(LineTable.HeaderSelected)
+    def _header(self, event: LineTable.HeaderSelected) -> None:
+        if event.column in _SORTS:
+            self._reverse = not self._reverse if event.column == self._sort else False
+            self._sort = event.column
+            self._draw()
+
+    @on(CommandLine.Typing)
+    def _filtering(self, event: CommandLine.Typing) -> None:
+        if event.prompt == "/":
+            self._filter = event.text
+            self._draw()
+
+    @on(CommandLine.Cancelled)
+    def _unfiltered(self, event: CommandLine.Cancelled) -> None:
+        if event.prompt == "/":
+            self._filter = ""
+            self._draw()
+
+    def do_open(self, argument: str) -> None:
+        """Open the deployment; where there is none yet, launch the bundled model."""
+        name = argument or self.query_one(LineTable).cursor_key
+        if self.has_class("-empty"):
+            launch_bundled(self.console)
+        elif name:
+            self.console.go("deployment", name)
+
+    def do_new(self, _argument: str) -> None:
+        self.console.go("launch")
+
+    def do_filter(self, _argument: str) -> None:
+        self.query_one(CommandLine).ask("/", self._filter)
+
+    def do_sort(self, _argument: str) -> None:
+        self._sort = _SORTS[(_SORTS.index(self._sort) + 1) % len(_SORTS)]
+        self._reverse = self._sort in ("rate", "ttft")
+        self._draw()
+        self.say(f"sorted by {self._sort}")
+
+    def do_copy(self, _argument: str) -> None:
+        row = self._selected()
+        if row is not None and row[0]["url"]:
+            self.console.copy(row[0]["url"], "URL")
+
+    def do_stop(self, argument: str) -> None:
+        self._wish("stop", argument)
+
+    def do_start(self, argument: str) -> None:
+        self._wish("start", argument)
+
+    def do_restart(self, argument: str) -> None:
+        self._wish("restart", argument)
+
+    def do_remove(self, argument: str) -> None:
+        name = argument or self.console.selected
+        if name:
+            body = (f"Its instances are stopped, its variants and its name are gone. What happened to {name} is kept.",)
+            self.console.confirm(f"Remove {name}?", body, "remove", lambda: self._wish("remove", name))
+
+    def _wish(self, verb: Verb, argument: str) -> None:
+        name = argument or self.console.selected
+        if name:
+            self.console.wish(f"{verb} {name}", partial(change_wish, verb, name))
+
+
+def _searchable(document: Mapping[str, Any]) -> str:
+    return " ".join(str(document[key]) for key in ("name", "status", "model", "engine", "backend")).lower()
+
+
+def _sort_key(column: str) -> Callable[[Row], tuple[Any, ...]]:
+    def key(row: Row) -> tuple[Any, ...]:
+        document, _, rate = row
+        values = {
+            "ready": document["replicas"]["ready"],
+            "rate": rate.requests,
+            "ttft": rate.ttft_us or 0,
+        }
+        return values.get(column, document.get(column)), document["name"]
+
+    return key
+
+
+def _up_since(deployment: Deployment) -> int | None:
+    return min((i.ready_at for i in deployment.instances if i.ready_at is not None), default=None)
