@@ -1,6 +1,7 @@
 """Models: what a person may call them, and which file that is on this machine."""
 
 import importlib.util
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,3 +90,10 @@ def _format(path: Path) -> str:
         if file.read(len(_GGUF)) == _GGUF:
             return "gguf"
     return "safetensors" if path.suffix == ".safetensors" else "unknown"
+
+
+def local_models() -> list[Path]:
+    """GGUF files in the hub's cache on this machine (`HF_HUB_CACHE`, `HF_HOME`), by path."""
+    home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
+    cache = Path(os.environ.get("HF_HUB_CACHE") or home / "hub")
+    return sorted(cache.glob("models--*/snapshots/*/*.gguf"))

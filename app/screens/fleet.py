@@ -33,7 +33,7 @@ WIDE = 100
 """From this width on every column has a place of its own; below, model, engine and backend share one."""
 
 _NAME = Column("name", "NAME", minimum=8, maximum=24, priority=9)
-_STATUS = Column("status", "STATUS", minimum=20, maximum=34, priority=8)
+_STATUS = Column("status", "STATUS", minimum=20, maximum=26, priority=8)
 _READY = Column("ready", "READY", 5, right=True, priority=7)
 _WIDE = (
     _NAME,
@@ -41,7 +41,7 @@ _WIDE = (
     _READY,
     Column("model", "MODEL", minimum=12, priority=6),
     Column("engine", "ENGINE", 9, priority=3),
-    Column("on", "ON", minimum=7, maximum=14, priority=2),
+    Column("on", "ON", minimum=7, maximum=12, priority=2),
     Column("rate", "REQ/S", 6, right=True, priority=5),
     Column("ttft", "TTFT", 7, right=True, priority=4),
 )
@@ -81,13 +81,6 @@ class FleetScreen(ConsoleScreen):
         yield Rule(glyphs=glyphs, id="line")
         yield Lines(glyphs=glyphs, id="detail")
 
-    def on_mount(self) -> None:
-        super().on_mount()
-        self.query_one(LineTable).focus()
-
-    def on_screen_resume(self) -> None:
-        self.query_one(LineTable).focus()
-
     def on_resize(self) -> None:
         if self._fleet is not None:
             self._draw()
@@ -102,8 +95,11 @@ class FleetScreen(ConsoleScreen):
         empty = fleet is None or not fleet.deployments
         self.set_class(empty, "-empty")
         if empty:
+            self.set_focus(None)  # a table without rows would swallow the key that launches
             self._welcome(facts)
             return
+        if self.focused is None:
+            self.query_one(LineTable).focus()
         self._traffic = facts
         self._draw()
 
