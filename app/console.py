@@ -89,7 +89,7 @@ class Console(App[None]):
 
     # --- Reading: one thread, for the screen that is visible. ---
 
-    @work(thread=True, exit_on_error=False, group="watch")
+    @work(thread=True, group="watch")
     def _watch(self) -> None:
         worker = get_current_worker()
         while not worker.is_cancelled:
@@ -141,7 +141,7 @@ class Console(App[None]):
         self.tell(f"{what} {self.glyphs.ellipsis}")
         self._write(what, change, done)
 
-    @work(thread=True, exit_on_error=False, group="wish")
+    @work(thread=True, group="wish")
     def _write(self, what: str, change: Callable[["Session"], Any], done: Callable[[Any], None] | None) -> None:
         from app.reach import writing
 
@@ -173,7 +173,7 @@ class Console(App[None]):
         self._keep_copy(path, text)
         self.tell(f"{what} copied; also in {path}")
 
-    @work(thread=True, exit_on_error=False, group="copy")
+    @work(thread=True, group="copy")
     def _keep_copy(self, path: Any, text: str) -> None:
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
             file.write(text)
