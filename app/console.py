@@ -1,6 +1,8 @@
 """The console: screens over the store, by keyboard. It holds nothing that runs; closing it changes nothing."""
 
+import asyncio
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -19,7 +21,7 @@ from app.domain.failures import StokerError
 from app.domain.fleet import Fleet
 from app.domain.text import safe
 from app.screens.base import ConsoleScreen, bindings
-from app.settings import Home, load_settings
+from app.settings import Home, find_home, load_settings
 from app.store.fleet import look
 from widgets.chrome import Header, KeyLine
 from widgets.dialogs import ConfirmDialog, HelpScreen
@@ -83,6 +85,8 @@ class Console(App[None]):
         self.theme = "ansi" if _plain_terminal() else "ember"
 
     def on_mount(self) -> None:
+        for number in (signal.SIGHUP, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, self.exit)  # so that the terminal is put right
         self.go("fleet")
         self.set_interval(1.0, self._show_state)
         self._watch()
@@ -324,6 +328,11 @@ class Console(App[None]):
         return [(f"{self.glyphs.unreachable} server not answering{since}", "look")]
 
     _fleet: Fleet | None = None
+
+
+def run(*, ascii_only: bool, slow: bool, mouse: bool, read_only: bool) -> None:
+    """Run the console on this terminal until it is left."""
+    Console(find_home(), Options(ascii_only, slow, read_only)).run(mouse=mouse)
 
 
 def _plain_terminal() -> bool:
