@@ -15,6 +15,8 @@ from widgets.logmarks import Marks
 from widgets.logpaint import Mark
 from widgets.logsearch import Filter, Pattern, search
 
+Outcome = Literal["found", "nothing", "cancelled"]
+
 PROGRESS_S = 0.25
 """Seconds between two words on how far a search has come."""
 
@@ -40,7 +42,7 @@ class LogFinder(LogBody):
 
         pane: "LogFinder"
         pattern: Pattern
-        outcome: Literal["found", "nothing", "cancelled"]
+        outcome: Outcome
 
         @property
         def control(self) -> "LogFinder":
@@ -48,15 +50,15 @@ class LogFinder(LogBody):
 
     @dataclass
     class Ended(Message, bubble=False):
-        """A search thread came to its end, at a line of an index."""
+        """A search thread came to its end, at a line of an index. `search` is which search it was."""
 
+        search: int
         index: LineIndex
-        pattern: Pattern
         line: int | None
-        cancelled: bool
 
     _pending: tuple[Literal["offset", "number"], int] | None = None
-    _searching: Worker[None] | None = None
+    _searching: tuple[Worker[None], Pattern] | None = None
+    _searches = 0
     _filtering = False
 
     def search(self, pattern: Pattern, forward: bool = True) -> None:
@@ -66,10 +68,11 @@ class LogFinder(LogBody):
         """
         self.stop_search()
         self._pattern = pattern
+        self._searches += 1
         near = self._window.near
         after = self._index.high if near is None else near
-        work = partial(self._search, self._index, pattern, after, forward)
-        self._searching = self.run_worker(work, thread=True, group="search")
+        work = partial(self._search, self._searches, self._index, pattern, after, forward)
+        self._searching = (self.run_worker(work, thread=True, group="search"), pattern)
         self.redraw()
 
     def search_again(self, forward: bool = True) -> None:
@@ -79,10 +82,11 @@ class LogFinder(LogBody):
 
     def stop_search(self) -> bool:
         """Cancel a search that is going on. False if there is none."""
-        worker, self._searching = self._searching, None
-        if worker is not None:
-            worker.cancel()
-        return worker is not None
+        if self._searching is None:
+            return False
+        self._searching[0].cancel()
+        self._say("cancelled")
+        return True
 
     def forget_search(self) -> None:
         """Mark what was searched for no longer."""
@@ -145,7 +149,7 @@ class LogFinder(LogBody):
         if line is None:
             line = index.low if value < index.stream.start else index.high - 1
         self.stop_going()
-        self._window.look_at(self._window.items.item(max(index.low, min(index.high - 1, line))))
+        self._window.look_at_line(max(index.low, min(index.high - 1, line)))
 
     def begun(self, offset: int | None) -> None:
         self._filtering = self._filter is not None
@@ -158,7 +162,7 @@ class LogFinder(LogBody):
         self.settled()
         self.redraw()
 
-    def _search(self, index: LineIndex, pattern: Pattern, after: int, forward: bool) -> None:
+    def _search(self, number: int, index: LineIndex, pattern: Pattern, after: int, forward: bool) -> None:
         """In a thread: search, and say how far it has come."""
         worker = get_current_worker()
         said = time.monotonic()
@@ -173,20 +177,28 @@ class LogFinder(LogBody):
         line = search(index, pattern, after, forward, self._clean, go_on)
         while line is not None and not self._let_through(index, line) and go_on(0.0):
             line = search(index, pattern, line, forward, self._clean, go_on)
-        self.post_message(self.Ended(index, pattern, line, worker.is_cancelled))
+        self.post_message(self.Ended(number, index, line))
 
     def _let_through(self, index: LineIndex, line: int) -> bool:
         chosen = self._filter
         return chosen is None or any(True for _ in chosen.pattern.lines(index.raw(line)[0], self._clean))
 
     def on_log_finder_ended(self, message: Ended) -> None:
-        cancelled = message.cancelled or message.index is not self._index
-        if not message.cancelled:
-            self._searching = None
-        if message.line is not None and not cancelled:
+        if self._searching is None or message.search != self._searches:
+            return
+        if message.index is not self._index:
+            self._say("cancelled")
+        elif message.line is None:
+            self._say("nothing")
+        else:
             self._pending = None
-            self._window.look_at(self._window.items.item(message.line))
+            self._window.look_at_line(message.line)
             self.redraw()
-        self.post_message(self.Progress(self, "search", 1.0))
-        outcome: Literal["found", "nothing", "cancelled"] = "nothing" if message.line is None else "found"
-        self.post_message(self.Searched(self, message.pattern, "cancelled" if cancelled else outcome))
+            self._say("found")
+
+    def _say(self, outcome: Outcome) -> None:
+        """Say that the search that is going on is over."""
+        if self._searching is not None:
+            pattern, self._searching = self._searching[1], None
+            self.post_message(self.Progress(self, "search", 1.0))
+            self.post_message(self.Searched(self, pattern, outcome))

@@ -75,6 +75,11 @@ class Window:
             self.top = up((self.cursor, 0), self.rows // 2, self.items.low, self._rows_of)
         self.settle()
 
+    def look_at_line(self, line: int) -> None:
+        """Put the cursor on a line, or the nearest one in this list until the list has come that far."""
+        self.look_at(self.items.item(line))
+        self._held = None if self.line == line else line
+
     def scroll(self, rows: int) -> None:
         """Move the window so many rows down, or up if negative; the cursor comes along when it would be left behind."""
         self._held = None

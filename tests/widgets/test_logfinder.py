@@ -44,7 +44,7 @@ def test_search_goes_both_ways_and_ends(tmp_path: Path) -> None:
             pane.set_filter(Pattern("7"))
             pane.search(Pattern("line 29"), forward=False)
             assert await outcome(6) == "found"
-            assert pane.state.number == 29_988
+            await until(pilot, lambda: pane.state.number == 29_988)
             pane.forget_search()
             await pilot.pause()
             assert not any(segment.style and segment.style.reverse for segment in pane.render_line(row))
