@@ -18,6 +18,11 @@ def span(us: int) -> str:
     return f"{whole} s"
 
 
+def latency(us: int) -> str:
+    """A short time, in milliseconds below one second: `17 ms`, `1.2 s`."""
+    return f"{round(us / 1_000)} ms" if us < 1_000_000 else span(us)
+
+
 def brief(us: int) -> str:
     """A length of time in one unit, for where precision distracts: `40s`, `2m`, `4h`, `3d`."""
     seconds = max(0, us) // 1_000_000
@@ -39,6 +44,12 @@ def moment(at: int | None) -> str:
     if at is None:
         return UNKNOWN
     return datetime.fromtimestamp(at // 1_000_000).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def clock(at: int, now: int) -> str:
+    """A time of this machine's zone in little room: `14:31:09` on the day of `now`, else `Nov 20 14:31`."""
+    when, today = (datetime.fromtimestamp(us // 1_000_000).astimezone() for us in (at, now))
+    return when.strftime("%H:%M:%S" if when.date() == today.date() else "%b %d %H:%M")
 
 
 def size(count: int | None) -> str:
