@@ -68,13 +68,13 @@ def _first(home: Home) -> None:
     plan = plan_launch(options, home, load_presets(home), ())
     plan.require()
     with writing(home) as session:
-        launched = record_launch(session, home, plan, options, actor(), with_key=False)
+        launched = record_launch(session, home, plan, options, actor())
     wait(home, launched.name, launched.id)
     url = f"{require_gateway(home)}/v1"
     key = ask_key(home)
     say("", line("endpoint  ", Cell(url, "accent"), f'   model "{launched.name}"'), "")
     say(*(line(Cell(text, "dim")) for text in curl(url, key, launched.name)), "")
-    say("The key is in keys/ask.key; make others with: stoker keys create")
+    say(f"The key is kept in {home.keys / 'ask.key'}; make others with: stoker keys create")
     _talk(home, launched.name)
     say(
         "",
@@ -83,24 +83,28 @@ def _first(home: Home) -> None:
 
 
 def _talk(home: Home, name: str) -> None:
-    """A prompt for questions, until an empty line or the end of input."""
+    """A prompt for questions, until an empty line, the end of input or Ctrl-C, which first ends an answer under way."""
     from app.cli.chat import ask
     from app.render.answers import figures
 
     say("", "Ask it something; an empty line leaves.")
     messages: list[dict[str, str]] = []
-    while True:
-        note_part("> ")
-        text = sys.stdin.readline().strip()
-        if not text:
-            return
+    while text := _prompt():
         messages.append({"role": "user", "content": text})
         try:
             answer = ask(home, name, messages, lambda part: say_part(safe_block(part)))
-        except StokerError as error:
-            note(f"{error.code}: {error.message} {error.remedy}")
+        except (StokerError, KeyboardInterrupt) as error:
             messages.pop()
+            note("" if isinstance(error, KeyboardInterrupt) else f"{error}")
             continue
         say("")
         note(figures(answer))
         messages.append({"role": "assistant", "content": answer.text})
+
+
+def _prompt() -> str:
+    note_part("> ")
+    try:
+        return sys.stdin.readline().strip()
+    except KeyboardInterrupt:
+        return ""
