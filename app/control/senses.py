@@ -84,9 +84,13 @@ class Senses:
         targets: dict[str, Target] = {}
         for instance in instances:
             attempt, engine = instance.attempt, specs[instance.variant_id].engine
-            if attempt is None or attempt.ended_at is not None:
+            if attempt is None or attempt.released_at is not None:
                 continue
             resource = (looks[instance.backend].resources or {}).get(attempt.id)
+            if attempt.ended_at is not None:
+                if resource is not None and resource.exit is None:
+                    seen[attempt.id] = Seen(resource.started_at)  # given up, and there all the same
+                continue
             if resource is None:
                 if attempt.id in actor.refused:
                     ended = self._judge.refused(attempt.id, engine, actor.refused[attempt.id])
