@@ -59,7 +59,7 @@ async def serve(home: Home, settings: EdgeSettings, listener: socket.socket, loc
     def deliver(snapshot: Snapshot) -> None:
         loop.call_soon_threadsafe(edge.replace, snapshot)
 
-    watcher, companion = Watcher(home, deliver), Companion(home)
+    watcher, companion = Watcher(home, deliver), Companion(home, lock)
     drainer = Drainer(home.store, spool, leftovers, outbox)
     for thread in (watcher, drainer, companion):
         thread.start()

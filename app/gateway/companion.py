@@ -1,6 +1,8 @@
 """The thread that sees to it that a server runs: nobody else may be there to notice that it was killed."""
 
 import logging
+import os
+import signal
 import threading
 import time
 
@@ -16,11 +18,14 @@ BACK_OFF_S = 10.0
 
 
 class Companion(threading.Thread):
-    """Starts a server when none holds the lock and none was taken down on purpose."""
+    """Starts a server when none holds the lock and none was taken down on purpose.
 
-    def __init__(self, home: Home) -> None:
+    Ends the gateway when `lock`, its own, is no longer the file at its place: then its home is gone.
+    """
+
+    def __init__(self, home: Home, lock: int) -> None:
         super().__init__(name="companion", daemon=True)
-        self._home = home
+        self._home, self._lock = home, lock
         self._ended = threading.Event()
 
     def stop(self) -> None:
@@ -31,6 +36,10 @@ class Companion(threading.Thread):
     def run(self) -> None:
         started = float("-inf")
         while not self._ended.wait(LOOK_S):
+            if not processes.is_ours(self._lock, self._home.gateway_lock):
+                log.error("The home is gone; the gateway ends.")
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
             if time.monotonic() - started < BACK_OFF_S or processes.down_marker(self._home).exists():
                 continue
             if processes.holder(self._home.server_lock) is not None:

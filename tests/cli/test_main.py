@@ -75,7 +75,7 @@ def test_an_unknown_command_is_a_usage_error_with_a_hint(stoker: Stoker) -> None
     assert "\x1b" not in stoker("\x1b[2J").err
 
 
-def test_json_errors_have_one_shape_and_leave_stdout_empty(stoker: Stoker) -> None:
+def test_json_errors_have_one_shape_and_leave_stdout_empty(stoker: Stoker, server: Any) -> None:
     for words, status, code in (
         (["ps", "--nonsense"], 2, "USAGE"),
         (["show"], 2, "USAGE"),
