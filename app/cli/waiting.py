@@ -53,6 +53,9 @@ def _wait(home: Home, deployment_id: str, progress: "_Progress") -> render.Docum
                 return row
             if outcome == "failed":
                 raise _failure(deployment, row)
+            if outcome == "at rest":
+                text = f"{deployment.name} was shut down and nobody has started it since."
+                raise StokerError("DEPLOYMENT_STOPPED", text, f"Start it: `stoker start {deployment.name}`.")
         time.sleep(_POLL_S)
 
 

@@ -23,6 +23,7 @@ def a_deployment(*found: Instance, wish: Any = "running", **more: Any) -> Deploy
 
 FAILED = an_instance(State.FAILED, Phase.FAILED, failure_code="BAD_FLAG", failed_at=WISHED + 5)
 OLD = an_instance(variant_id="old")
+SHUT_DOWN = an_instance(State.STOPPED, Phase.BY_SHUTDOWN)
 
 
 @pytest.mark.parametrize(
@@ -41,6 +42,9 @@ OLD = an_instance(variant_id="old")
         (a_deployment(replace(FAILED, retry_at=WISHED + 9)), "under way"),
         (a_deployment(replace(FAILED, failed_at=WISHED - 1)), "under way"),
         (a_deployment(an_instance(State.STOPPED, Phase.BY_SHUTDOWN)), "under way"),
+        (a_deployment(replace(SHUT_DOWN, since=WISHED + 1)), "at rest"),
+        (a_deployment(replace(SHUT_DOWN, since=WISHED + 1), restart_at=WISHED + 2), "under way"),
+        (a_deployment(replace(SHUT_DOWN, since=WISHED + 1), an_instance(State.PENDING, Phase.LOADING)), "under way"),
         (a_deployment(an_instance(), restart_at=WISHED + 2), "under way"),
         (a_deployment(an_instance(), restart_at=WISHED + 1), "reached"),
         (a_deployment(replace(FAILED, failed_at=WISHED + 5), restart_at=WISHED + 6), "under way"),
