@@ -378,6 +378,22 @@ class TestReboot:
         model.settle()
         assert {i.phase for i in model.instances} == {Phase.BY_SHUTDOWN}
 
+    def test_nor_does_a_retry(self) -> None:
+        model = up(2)
+        for _ in range(2):
+            model.end(model.engine(0), "KILLED_EXTERNALLY")
+            model.run_pass()
+            model.run_pass()
+        assert model.instances[0].retry_at is not None
+        model.tick(1)
+        model.reboot()
+        model.tick(MINUTE)
+        model.settle()
+        assert {(i.phase, i.retry_at) for i in model.instances} == {(Phase.BY_SHUTDOWN, None)}
+        model.wish(wish="running")
+        model.settle()
+        assert len(model.serving) == 2
+
     def test_taken_down_with_everything_it_comes_back_when_asked(self) -> None:
         model = up(2)
         model.tick(1)
