@@ -58,7 +58,7 @@ class Actor:
             try:
                 await backend.create(rendered, attempt.id)
             except BackendRefused as error:
-                self.refused[attempt.id] = ExitFacts(error=error.text, missing=error.errno is not None)
+                self.refused[attempt.id] = ExitFacts(error=error.text, errno=error.errno)
 
         self._run(instance.id, call())
 
