@@ -117,6 +117,12 @@ class EdgeProtocol(HttpToolsProtocol):
         elif self._stage is Stage.BODY and now - self._heard > self.limits.body_idle and not self.flow.read_paused:
             self._refuse(_too_slow("body", self.limits.body_idle))
 
+    def shutdown(self) -> None:
+        if self._refused_at is not None:
+            self.transport.abort()
+        else:
+            super().shutdown()
+
     def pause_writing(self) -> None:
         self._blocked_at = self.loop.time()
         super().pause_writing()

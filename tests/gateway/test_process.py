@@ -119,6 +119,21 @@ def test_told_to_end_it_lets_requests_in_flight_finish(own_edge: Edge) -> None:
     assert [row["status"] for row in own_edge.store.requests()] == [200]
 
 
+def test_told_twice_it_breaks_off_what_is_left(own_edge: Edge) -> None:
+    with ThreadPoolExecutor(1) as executor:
+        held = executor.submit(own_edge.post, user="silence")
+        wait_for(lambda: own_edge.engine.seen["active"] == 1)
+        own_edge.gateway.process.send_signal(signal.SIGTERM)
+        wait_for(lambda: not listens(own_edge))
+        own_edge.gateway.process.send_signal(signal.SIGINT)
+        response = held.result()
+    assert (response.status_code, response.json()["error"]["code"]) == (503, "NO_CAPACITY")
+    assert own_edge.gateway.process.wait(30) == 0
+    assert [(row["status"], row["code"], row["estimated"]) for row in own_edge.store.requests()] == [
+        (500, "UPSTREAM_FAILED", 1)
+    ]
+
+
 def listens(edge: Edge) -> bool:
     host, _, port = edge.gateway.url.removeprefix("http://").partition(":")
     with closing(socket.socket()) as probe:
