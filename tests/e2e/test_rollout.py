@@ -50,7 +50,8 @@ def test_change_and_rollback(stoker: Stoker, client: openai.OpenAI, name: str) -
 
 
 def test_a_stream_that_began_before_a_change_ends_after_it(stoker: Stoker, client: openai.OpenAI, name: str) -> None:
-    began, parts = threading.Event(), []
+    began = threading.Event()
+    parts: list[Any] = []
 
     def listen() -> None:
         prompt: Any = [{"role": "user", "content": "Count."}]
