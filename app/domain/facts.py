@@ -63,7 +63,10 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """A deployment with its live instances, oldest first. `status` is the last one that was recorded."""
+    """A deployment with its live instances, oldest first. `status` is the last one that was recorded.
+
+    `wish_at` is when somebody last asked for it: to start, stop or go, or to be restarted (then `restart_at` too).
+    """
 
     id: str
     name: str

@@ -64,8 +64,7 @@ def assign(deployment: Deployment, world: World) -> Plan:
 
 def _went_down(deployment: Deployment, world: World) -> bool:
     """Whether the machine went down since somebody last asked for this deployment: then nothing of it starts anew."""
-    asked_at = max(deployment.wish_at, deployment.restart_at or 0)
-    down = any(at is not None and at >= asked_at for at in (_down_at(i, world) for i in deployment.instances))
+    down = any(at is not None and at >= deployment.wish_at for at in (_down_at(i, world) for i in deployment.instances))
     return down and not world.resume_after_reboot
 
 

@@ -394,6 +394,17 @@ class TestReboot:
         model.settle()
         assert len(model.serving) == 2
 
+    def test_taken_down_before_it_began(self) -> None:
+        model = Model()
+        model.decide(looked=False)
+        assert [i.state for i in model.instances] == [State.NON_BOOTSTRAP]
+        model.tick(1)
+        model.shutting_down = True
+        model.settle()
+        model.shutting_down = False
+        assert model.run_pass() is False
+        assert [i.phase for i in model.instances] == [Phase.BY_SHUTDOWN]
+
     def test_taken_down_with_everything_it_comes_back_when_asked(self) -> None:
         model = up(2)
         model.tick(1)
