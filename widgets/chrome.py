@@ -112,6 +112,12 @@ class MessageLine(Bar):
             self._progress = progress
             self.refresh()
 
+    def done(self) -> None:
+        """Show no progress any more; a message stays."""
+        if self._progress is not None:
+            self._progress = None
+            self.refresh()
+
     def clear(self) -> None:
         """Show nothing."""
         self._progress = None

