@@ -171,7 +171,7 @@ class Painter:
             label = cut(mark.label, self._label(mark, wide), self._glyphs.ellipsis)
             segments.append(Segment(" " + label, styles[mark.style]))
         strip = Strip(segments).adjust_cell_length(look.width - 1, styles["plain"])
-        thumb = Segment(self._glyphs.thumb if ground.thumb else " ", inks.line["dim"])
+        thumb = Segment(self._glyphs.thumb if ground.thumb else " ", inks.line["faint"])
         return Strip([*strip, thumb], look.width)
 
     def _margin(self, mark: Mark | None, ground: Ground, styles: Mapping[StyleName, Style]) -> Segment:
