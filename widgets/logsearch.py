@@ -5,7 +5,9 @@ lines with control characters in them are made readable to look again: some hund
 """
 
 import re
+import sys
 from collections.abc import Callable, Iterator
+from itertools import takewhile
 
 from widgets.logindex import LineIndex, TwoWay
 
@@ -46,11 +48,16 @@ class Pattern:
         # Lowered bytes and find() are ten times as fast as a case-blind expression; either is blind for ASCII only.
         self._plain = None if regex else (text.lower() if blind else text).encode()
         self._blind = blind
+        self._seen = REGEX_LIMIT if regex else sys.maxsize
 
-    def spans(self, text: str) -> list[tuple[int, int]]:
-        """Where a shown text matches, as (start, end) in characters."""
-        found = self._shown.finditer(text[:REGEX_LIMIT] if self.regex else text)
-        return [match.span() for match in found if match.end() > match.start()]
+    def spans(self, text: str, first: int = 0, last: int | None = None) -> list[tuple[int, int]]:
+        """Where a shown text matches, as (start, end) in characters: the matches that touch `first` to `last`."""
+        last = len(text) if last is None else last
+        around = 0 if self.regex else len(self.text)
+        # An expression has to be followed from the beginning of the line; a text is found wherever one begins to look.
+        begin, end = (0, REGEX_LIMIT) if self.regex else (max(0, first - around), last + around)
+        found = takewhile(lambda match: match.start() < last, self._shown.finditer(text, begin, end))
+        return [match.span() for match in found if match.end() > max(first, match.start())]
 
     def lines(self, chunk: bytes, clean: Clean) -> Iterator[int]:
         """Which lines of a block of lines match, counted from 0."""
@@ -58,7 +65,7 @@ class Pattern:
             chunk = _ESCAPES.sub(b"", chunk)
         found = self._lines_matching(chunk) if self._plain is None else self._lines_holding(chunk, self._plain)
         for number, line in found:
-            if not _CONTROL.search(line) or self.spans(clean(line.decode("utf-8", "replace"))):
+            if not _CONTROL.search(line) or self._shown.search(clean(line.decode("utf-8", "replace")), 0, self._seen):
                 yield number
 
     def _lines_matching(self, chunk: bytes) -> Iterator[tuple[int, bytes]]:

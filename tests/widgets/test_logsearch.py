@@ -122,6 +122,13 @@ def test_an_expression_that_is_slow_on_long_lines_ends_soon(tmp_path: Path) -> N
 def test_spans_are_those_of_the_shown_text() -> None:
     assert Pattern("o").spans("foO") == [(1, 2), (2, 3)]
     assert Pattern("O").spans("foO") == [(2, 3)]
+    assert Pattern("aba").spans("aba" * 100_000, 299_991) == [
+        (299_991, 299_994),
+        (299_994, 299_997),
+        (299_997, 300_000),
+    ]
+    assert Pattern("aba").spans("xxabaxx", 3, 4) == [(2, 5)]
+    assert Pattern("a.a", regex=True).spans("xxabaxxaca", 5) == [(7, 10)]
 
 
 WORDS = st.lists(st.sampled_from(["warn", "info", "", "x\x1b[1mw\x1b[0marn", "a\rwarn", "warn\rb"]), max_size=40)
