@@ -80,10 +80,18 @@ def test_a_gateway_killed_before_the_store_was_free_loses_nothing(own_edge: Edge
     assert {row["estimated"] for row in own_edge.store.requests()} == {0}
 
 
-ROW = {
-    **dict.fromkeys(COLUMNS),
-    **{"request_id": "a", "attempt_id": "attempt", "path": "/v1/completions", "stream": 0, "status": 200},
-    **{"started_at": 5, "duration_us": 7, "tokens_in": 1, "tokens_out": 2, "estimated": 0, "steps": '[{"x":1}]'},
+ROW = dict.fromkeys(COLUMNS) | {
+    "request_id": "a",
+    "attempt_id": "attempt",
+    "path": "/v1/completions",
+    "stream": 0,
+    "status": 200,
+    "started_at": 5,
+    "duration_us": 7,
+    "tokens_in": 1,
+    "tokens_out": 2,
+    "estimated": 0,
+    "steps": '[{"x":1}]',
 }
 
 
