@@ -22,7 +22,6 @@ LINGER_S = 2.0
 CLOSING_S = 10.0
 """How long the last bytes of a closing connection may take."""
 
-
 _UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
 
 
@@ -213,7 +212,11 @@ class EdgeProtocol(HttpToolsProtocol):
     def _refuse(self, error: EdgeError) -> None:
         """Answer in the application's place, and close. A response that is already on its way is cut off instead."""
         self._refused_at = self.loop.time()
-        if any(cycle.response_started for cycle in self._abandon()):
+        abandoned = self._abandon()
+        if self._stage is Stage.BODY and not abandoned:
+            self.transport.close()  # it was answered before its body was complete
+            return
+        if any(cycle.response_started for cycle in abandoned):
             self.transport.abort()
             return
         request = Request("-", "", (), self.client[0] if self.client else "")
