@@ -26,7 +26,8 @@ class Stoker:
 
     def __init__(self, path: Path) -> None:
         self.home = Home(path, path)
-        self._client: openai.OpenAI | None = None
+        self._clients: list[openai.OpenAI] = []
+        self._own: openai.OpenAI | None = None
         self.env = {"PATH": os.environ["PATH"], "HOME": str(path), "STOKER_HOME": str(path), "LANG": "C.UTF-8"}
 
     def run(self, *words: str, check: bool = True, stdin: str = "") -> subprocess.CompletedProcess[str]:
@@ -83,16 +84,21 @@ class Stoker:
         assert facts
         key = key or self.json("keys", "create")["key"]
         client = openai.OpenAI(base_url=f"{facts['url']}/v1", api_key=key, max_retries=0, timeout=60)
+        self._clients.append(client)
         wait_for(lambda: refusal(client) != "AUTH_INVALID_TOKEN", "the gateway to know the key", 10)
         return client
 
+    def hang_up(self) -> None:
+        """Close every connection to the gateway."""
+        for client in self._clients:
+            client.close()
+
     def answers(self, name: str = "demo") -> bool:
         """Whether a deployment answers: a few tokens, since `ask` lets a small machine ramble for half a minute."""
-        if self._client is None:
-            self._client = self.client()
+        self._own = self._own or self.client()
         hello: Any = [{"role": "user", "content": "Say hello."}]
         try:
-            said = self._client.chat.completions.create(model=name, messages=hello, max_tokens=4)
+            said = self._own.chat.completions.create(model=name, messages=hello, max_tokens=4)
         except openai.APIError:
             return False
         return bool(said.choices[0].message.content)
@@ -114,6 +120,7 @@ def installed(path: Path) -> Iterator[Stoker]:
     try:
         yield stoker
     finally:
+        stoker.hang_up()
         stoker.run("down", "--all", check=False)
         left = _left_over(stoker.home)
         deadline = time.monotonic() + 10
