@@ -74,7 +74,7 @@ class Controller:
         presets = load_presets(home)
         self.gateway = GatewayKeeper(home)
         self.watcher = Watcher(self._wake.set)
-        self.actor = Actor(home, owner, presets, self._wake.set)
+        self.actor = Actor(home, owner, presets, settings.server.env, self._wake.set)
         self.jobs = Jobs(home, self.clock, epoch, self.write, self._wake.set)
         self.senses = Senses(home, settings, presets, load_rules(home), self._wake.set)
 
