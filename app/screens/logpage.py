@@ -43,7 +43,7 @@ class LogPage(ConsoleScreen):
         self._now = 0
         self._shown: Subject | None = None
         self._told = ""
-        self._number: int | None = None
+        self._held: tuple[str, int] | None = None
         self._wrapped = self._times = False
         self._wanted = ""
         self._filter: Pattern | None = None
@@ -63,7 +63,7 @@ class LogPage(ConsoleScreen):
     def read(self, home: Home, fleet: Fleet | None) -> Found:
         # A log does not give way to that of another instance by itself: the one that is shown comes second.
         asked = self.console.instance, self._found.instance
-        return find_log(home, fleet, Wanted(self.console.logs_of, self.console.selected, asked, self._number))
+        return find_log(home, fleet, Wanted(self.console.logs_of, self.console.selected, asked, self._held))
 
     def show(self, fleet: Fleet | None, facts: Found) -> None:
         self._found = facts

@@ -1,5 +1,6 @@
 """Logs: what an engine wrote, attempt by attempt, or our own processes; followed, searched, filtered, copied."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from textual import on
@@ -84,7 +85,7 @@ class LogsScreen(LogPage):
     def do_instance(self, _argument: str) -> None:
         names, shown = self._found.instances, self._found.instance
         if len(names) > 1 and shown in names:
-            self._turn(None, names[(names.index(shown) + 1) % len(names)])
+            self._turn(names[(names.index(shown) + 1) % len(names)])
         elif names:
             self.say(f"{names[0]} is the only instance.", "dim")
 
@@ -169,18 +170,28 @@ class LogsScreen(LogPage):
 
     def _step(self, by: int) -> None:
         """Show the attempt before or behind the one shown."""
-        numbers, subject = self._found.attempts, self._shown
-        shown = subject.attempt.number if subject is not None and subject.attempt is not None else self._number
-        if not numbers:
+        found = self._found
+        if found.instance is None or not found.attempts:
             return
-        at = numbers.index(shown) if shown in numbers else len(numbers) - 1
-        if not 0 <= at + by < len(numbers):
+        at = found.attempts.index(self._attempt(found.instance, found.attempts)) + by
+        if not 0 <= at < len(found.attempts):
             self.say("There is no newer attempt." if by > 0 else "There is no older attempt.", "dim")
             return
-        # The newest is not held on to by its number: what follows it is shown as well.
-        self._turn(None if at + by == len(numbers) - 1 else numbers[at + by], self._found.instance)
+        # The newest is not held on to: what follows it is to be shown as well.
+        newest = at == len(found.attempts) - 1
+        self._turn(found.instance, None if newest else found.attempts[at])
 
-    def _turn(self, number: int | None, instance: str | None) -> None:
-        self._number, self.console.instance = number, instance
+    def _attempt(self, instance: str, numbers: Sequence[int]) -> int:
+        """Which attempt of an instance is shown, or was asked for if there is no log of it."""
+        subject = self._shown
+        if subject is not None and subject.attempt is not None and subject.name == instance:
+            shown = subject.attempt.number
+        else:
+            shown = self._held[1] if self._held is not None and self._held[0] == instance else numbers[-1]
+        return shown if shown in numbers else numbers[-1]
+
+    def _turn(self, instance: str, attempt: int | None = None) -> None:
+        self.console.instance = instance
+        self._held = None if attempt is None else (instance, attempt)
         self._shown = None
         self.console.hurry()

@@ -18,14 +18,14 @@ OWN = ("@server", "@gateway")
 class Wanted:
     """What was asked for.
 
-    `own` is one of OWN, else None. `instances` are names of instances, the best first. `number` is that of an attempt,
-    None for the newest.
+    `own` is one of OWN, else None. `instances` are names of instances, the best first. `attempt` is an instance's name
+    with the number of an attempt of it; of every other instance it is the newest.
     """
 
     own: str | None
     deployment: str | None
     instances: tuple[str | None, ...]
-    number: int | None
+    attempt: tuple[str, int] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ def _of_deployment(home: Home, fleet: Fleet, deployment: Deployment, wanted: Wan
     numbers = tuple(a.number for a in attempts)
     if not attempts:
         return Found(None, f"{instance.name} has not been started yet.", instance.name, names)
-    attempt = next((a for a in attempts if a.number == wanted.number), attempts[-1])
+    attempt = next((a for a in attempts if (instance.name, a.number) == wanted.attempt), attempts[-1])
     path = home.attempts / attempt.id
     if path.is_dir():
         engine = fleet.specs[instance.variant_id].engine
