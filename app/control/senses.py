@@ -31,7 +31,6 @@ class Senses:
         changed: Callable[[], None],
     ) -> None:
         self._home = home
-        self._settings = settings
         self._presets = presets
         self._judge = Judge(home, presets, rules)
         self._prober = Prober(changed, Traffic(home), Pace(patience_s=settings.edge.answer_timeout))
@@ -52,6 +51,7 @@ class Senses:
         backends: Mapping[str, Backend],
         gateway_up: bool,
         shutting_down: bool,
+        resume: bool,
     ) -> World:
         """The world as known at `now` (UTC microseconds), for one pass over `deployments`."""
         instances = [i for d in deployments for i in d.instances]
@@ -71,7 +71,7 @@ class Senses:
             no_room=await _no_room(deployments, specs, backends),
             gateway_up=gateway_up,
             shutting_down=shutting_down,
-            resume_after_reboot=self._settings.server.resume_after_reboot,
+            resume_after_reboot=resume,
         )
 
     def _perceive(
