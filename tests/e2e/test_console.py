@@ -33,7 +33,7 @@ def test_from_nothing_to_an_answer_and_back(stoker: Stoker, terminal: Terminal) 
     terminal.shows("smollm2", "● DEPLOYED")
     assert stoker.json("ask", "smollm2", "Name a port on the Baltic sea")["text"]
     terminal.keys("Enter")
-    terminal.shows("curl", "EVENTS")
+    terminal.shows("ENDPOINT", "VARIANT", "loading → serving")
     terminal.keys("3")
     terminal.shows("llama.cpp", "following")
     terminal.keys("1")
