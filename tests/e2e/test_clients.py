@@ -31,6 +31,27 @@ def client(stoker: Stoker) -> openai.OpenAI:
     return stoker.client()
 
 
+def test_the_story_of_a_start(stoker: Stoker) -> None:
+    events = stoker.json("events", "demo")
+    told = {"at", "subject", "from", "to", "cause", "actor", "detail"}
+    assert all(set(event) == told and event["cause"] and event["actor"] for event in events)
+    assert [e["at"] for e in events] == sorted(e["at"] for e in events)
+    assert [e["to"] for e in events if e["subject"] == "demo"] == [
+        "REQUESTED",
+        "DEPLOYING",
+        "INITIALIZING",
+        "DEPLOYED",
+    ]
+    assert [e["to"] for e in events if e["subject"] == "demo-a"] == [
+        "non_bootstrap/registering",
+        "pending/allocating",
+        "pending/starting",
+        "pending/loading",
+        "running/serving",
+    ]
+    assert (events[0]["from"], events[0]["to"], events[-1]["to"]) == (None, "REQUESTED", "DEPLOYED")
+
+
 def test_a_chat(stoker: Stoker, client: openai.OpenAI) -> None:
     raw = client.chat.completions.with_raw_response.create(model="demo", messages=HELLO, max_tokens=8)
     answer = raw.parse()
