@@ -71,9 +71,6 @@ def _run(home: Home, lock: int) -> None:
     store = Store(home.store)
     epoch = acquire_lease(store, str(os.getpid()), boot_id(), boot_us())
     owner = _owner(store, epoch)
-    facts: dict[str, Any] = {"pid": os.getpid(), "version": __version__, "schema": schema_version(), "since": now_us()}
-    announce(lock, facts)
-    log.info("serving, epoch %d", epoch)
     try:
         asyncio.run(_control(Controller(home, settings, store, epoch, owner), lock))
     except LeaseLost:
@@ -88,6 +85,10 @@ async def _control(controller: Controller, lock: int) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     loop.add_signal_handler(signal.SIGHUP, lambda: None)  # a closed terminal is no reason to stop
+    # Announced only now: whoever knows our pid may send a signal, and it ends us in order.
+    facts: dict[str, Any] = {"pid": os.getpid(), "version": __version__, "schema": schema_version(), "since": now_us()}
+    announce(lock, facts)
+    log.info("serving, epoch %d", controller.epoch)
     watch = asyncio.create_task(_watch_home(controller.home, lock, stopping))
     try:
         await controller.run(stopping)
