@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import openai
@@ -27,7 +28,7 @@ def client(stoker: Stoker) -> openai.OpenAI:
 
 @pytest.fixture
 def name(stoker: Stoker, request: pytest.FixtureRequest) -> Iterator[str]:
-    name = request.node.name.removeprefix("test_").replace("_", "-")[:40]
+    name = request.node.name.removeprefix("test_").replace("_", "-")[:40].strip("-")
     stoker.launch(name, "--seqs", "4")
     yield name
     stoker.run("rm", name, "--yes", "--wait")
@@ -50,23 +51,56 @@ def test_change_and_rollback(stoker: Stoker, client: openai.OpenAI, name: str) -
 
 
 def test_a_stream_that_began_before_a_change_ends_after_it(stoker: Stoker, client: openai.OpenAI, name: str) -> None:
+    with listening(client, name) as heard:
+        stoker.run("change", name, "--seqs", "1", "--wait")
+    assert heard[-1] == "length"
+
+
+def test_a_stop_waits_for_a_stream_and_sends_nobody_more(stoker: Stoker, client: openai.OpenAI, name: str) -> None:
+    with listening(client, name) as heard:
+        stoker.run("stop", name)
+        wait_for(lambda: refused(client, name) == "DEPLOYMENT_STOPPED", "the gateway to turn others away")
+        wait_for(lambda: stoker.json("show", name)["status"] == "STOPPED", "the end")
+    assert heard[-1] == "length"
+
+
+def test_a_stop_that_cannot_wait_cuts_the_stream_and_says_so(stoker: Stoker, client: openai.OpenAI, name: str) -> None:
+    with listening(client, name, tokens=400) as heard:
+        stoker.run("stop", name, "--now", "--wait")
+    assert isinstance(heard[-1], openai.APIError) and heard[-1].code == "UPSTREAM_FAILED"
+
+
+@contextmanager
+def listening(client: openai.OpenAI, name: str, tokens: int = 250) -> Iterator[list[Any]]:
+    """A stream that has begun before the block and ends after it; what it ended with is the last that was heard."""
+    prompt: Any = [{"role": "user", "content": "Count."}]
     began = threading.Event()
-    parts: list[Any] = []
+    heard: list[Any] = []
 
     def listen() -> None:
-        prompt: Any = [{"role": "user", "content": "Count."}]
-        for chunk in client.chat.completions.create(
-            model=name, messages=prompt, max_tokens=300, stream=True, extra_body={"ignore_eos": True}
-        ):
-            parts.extend(choice.finish_reason for choice in chunk.choices)
-            began.set()
+        try:
+            for chunk in client.chat.completions.create(
+                model=name, messages=prompt, max_tokens=tokens, stream=True, extra_body={"ignore_eos": True}
+            ):
+                heard.extend(choice.finish_reason for choice in chunk.choices)
+                began.set()
+        except openai.APIError as error:
+            heard.append(error)
 
     listener = threading.Thread(target=listen)
     listener.start()
-    assert began.wait(30)
-    stoker.run("change", name, "--seqs", "1", "--wait")
+    assert began.wait(60)
+    yield heard
     listener.join()
-    assert parts[-1] == "length"
+
+
+def refused(client: openai.OpenAI, name: str) -> str | None:
+    """The code with which one more request is refused."""
+    try:
+        client.completions.create(model=name, prompt="Hi", max_tokens=1)
+    except openai.APIError as error:
+        return error.code
+    return None
 
 
 def test_scale_and_restart(stoker: Stoker, client: openai.OpenAI, name: str) -> None:
