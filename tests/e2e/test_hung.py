@@ -1,14 +1,17 @@
 """An engine that hangs: nobody is sent to it while it says nothing, and it serves again when it speaks."""
 
+import asyncio
 import os
 import signal
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import openai
 import pytest
 
+from app.control.traffic import Traffic
 from tests.control.servers import server
 from tests.control.support import wait_for
 from tests.e2e.stoker import Stoker, installed
@@ -49,6 +52,24 @@ def test_a_hung_engine_is_left_alone_until_it_answers_again(stoker: Stoker) -> N
         ("pending/loading", "the engine stopped answering"),
         ("running/serving", "the engine answered with a token"),
     ]
+
+
+def test_the_gateway_tells_what_is_in_flight(stoker: Stoker) -> None:
+    traffic = Traffic(stoker.home)
+    (attempt,) = (path.name for path in stoker.home.attempts.iterdir())
+    prompt: Any = [{"role": "user", "content": "Count."}]
+    chunks = stoker.client().chat.completions.create(
+        model="demo", messages=prompt, max_tokens=200, stream=True, extra_body={"ignore_eos": True}
+    )
+    next(iter(chunks))
+    assert asyncio.run(traffic.in_flight("demo-a"))
+    assert not asyncio.run(traffic.in_flight("demo-b"))
+    assert not asyncio.run(traffic.served_since(attempt, 60))
+    for _ in chunks:
+        pass
+    wait_for(lambda: asyncio.run(traffic.served_since(attempt, 60)), "the request to be recorded")
+    assert not asyncio.run(traffic.in_flight("demo-a"))
+    assert not asyncio.run(traffic.served_since(attempt, 0))
 
 
 def known_to_clients(client: openai.OpenAI) -> str:
