@@ -55,7 +55,6 @@ def _list(home: Home) -> bool:
 
 def _first(home: Home) -> None:
     """Launch the bundled model, show how to reach it, and let the person talk to it."""
-    from app.cli.chat import ask_key
     from app.cli.server import actor, require_gateway, writing
     from app.cli.waiting import wait
     from app.launch.models import BUNDLED_SLUG
@@ -63,6 +62,7 @@ def _first(home: Home) -> None:
     from app.launch.plan import plan_launch
     from app.launch.record import record_launch
     from app.settings import load_presets
+    from app.talk import ask_key
 
     options = Options(model=BUNDLED_SLUG)
     plan = plan_launch(options, home, load_presets(home), ())
@@ -84,8 +84,8 @@ def _first(home: Home) -> None:
 
 def _talk(home: Home, name: str) -> None:
     """A prompt for questions, until an empty line or the end of input."""
-    from app.cli.chat import ask
     from app.render.answers import figures
+    from app.talk import ask
 
     say("", "Ask it something; an empty line leaves.")
     messages: list[dict[str, str]] = []
