@@ -67,6 +67,19 @@ ACTIONS = (
     Action("launch.novice", ("ctrl+n",), "launch", "novice", "Ask for little, or for everything", footer=True),
     Action("launch.document", ("ctrl+d",), "launch", "dry run", "Copy the dry run as JSON", footer=True),
     Action("launch.copy", ("ctrl+y",), "launch", "copy", "Copy the command", footer=True),
+    Action("play.ask", ("enter", "i"), "play", "ask", "Type a question; up and down recall earlier ones", footer=True),
+    Action("play.halt", ("ctrl+x",), "play", "stop", "Stop the answers under way", footer=True),
+    Action("play.back", ("escape",), "play", "back", "Stop the answers; else close what is open; else go back"),
+    Action("play.new", ("ctrl+n",), "play", "new", "Begin a new conversation", footer=True),
+    Action("play.add", ("a",), "play", "add", "Ask another deployment or variant as well", footer=True),
+    Action("play.drop", ("x",), "play", "drop", "Ask the one here no longer"),
+    Action("play.next", ("right_square_bracket",), "play", "next", "Go to the next column"),
+    Action("play.previous", ("left_square_bracket",), "play", "previous", "Go to the column before"),
+    Action("play.settings", ("s",), "play", "settings", "Temperature, length, seed, system prompt", footer=True),
+    Action("play.history", ("h",), "play", "history", "Show past conversations", footer=True),
+    Action("play.copy", ("y",), "play", "copy", "Copy the last answer", footer=True),
+    Action("play.curl", ("c",), "play", "curl", "Copy the last request as curl", footer=True),
+    Action("play.request", ("r",), "play", "steps", "Show the steps of the last request"),
 )
 
 
@@ -112,7 +125,14 @@ def with_keymap(keymap: Mapping[str, str]) -> tuple[Action, ...]:
     )
 
 
-_SHOWN = {"question_mark": "?", "colon": ":", "slash": "/", "escape": "esc", "left_square_bracket": "["}
+_SHOWN = {
+    "question_mark": "?",
+    "colon": ":",
+    "slash": "/",
+    "escape": "esc",
+    "left_square_bracket": "[",
+    "right_square_bracket": "]",
+}
 
 
 def shown_key(key: str) -> str:

@@ -76,6 +76,10 @@ class ConsoleScreen(Screen[None]):
         """The widgets between the header and the message line."""
         return ()
 
+    def about(self, deployment: str) -> None:
+        """Somebody came here to see this deployment. Called before the screen is shown, the first time before it is
+        composed."""
+
     def read(self, home: Home, fleet: Fleet | None) -> Any:
         """What the screen shows beyond `fleet`, read from store and files. Runs in a thread, at most 4 times a second.
 
