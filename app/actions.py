@@ -64,7 +64,7 @@ ACTIONS = (
     Action("fleet.sort", ("o",), "fleet", "sort", "Sort by the next column"),
     Action("fleet.copy", ("y",), "fleet", "copy", "Copy its URL"),
     Action("launch.go", ("ctrl+l",), "launch", "launch", "Launch what the form says", footer=True, writes=True),
-    Action("launch.novice", ("ctrl+n",), "launch", "novice", "Ask for little, or for everything", footer=True),
+    Action("launch.novice", ("ctrl+o",), "launch", "novice", "Ask for little, or for everything", footer=True),
     Action("launch.document", ("ctrl+d",), "launch", "dry run", "Copy the dry run as JSON", footer=True),
     Action("launch.copy", ("ctrl+y",), "launch", "copy", "Copy the command", footer=True),
     Action("play.ask", ("enter", "i"), "play", "ask", "Type a question; up and down recall earlier ones", footer=True),

@@ -1,6 +1,8 @@
 """The console: screens over the store, by keyboard. It holds nothing that runs; closing it changes nothing."""
 
+import asyncio
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -19,7 +21,7 @@ from app.domain.failures import StokerError
 from app.domain.fleet import Fleet
 from app.domain.text import safe
 from app.screens.base import ConsoleScreen, bindings
-from app.settings import Home, load_settings
+from app.settings import Home, find_home, load_settings
 from app.store.fleet import look
 from widgets.chrome import Header, KeyLine
 from widgets.dialogs import ConfirmDialog, HelpScreen
@@ -83,13 +85,15 @@ class Console(App[None]):
         self.theme = "ansi" if _plain_terminal() else "ember"
 
     def on_mount(self) -> None:
+        for number in (signal.SIGHUP, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, self.exit)  # so that the terminal is put right
         self.go("fleet")
         self.set_interval(1.0, self._show_state)
         self._watch()
 
     # --- Reading: one thread, for the screen that is visible. ---
 
-    @work(thread=True, exit_on_error=False, group="watch")
+    @work(thread=True, group="watch")
     def _watch(self) -> None:
         worker = get_current_worker()
         while not worker.is_cancelled:
@@ -141,7 +145,7 @@ class Console(App[None]):
         self.tell(f"{what} {self.glyphs.ellipsis}")
         self._write(what, change, done)
 
-    @work(thread=True, exit_on_error=False, group="wish")
+    @work(thread=True, group="wish")
     def _write(self, what: str, change: Callable[["Session"], Any], done: Callable[[Any], None] | None) -> None:
         from app.reach import writing
 
@@ -176,7 +180,7 @@ class Console(App[None]):
         self._keep_copy(path, text)
         self.tell(f"{what} copied; also in {path}")
 
-    @work(thread=True, exit_on_error=False, group="copy")
+    @work(thread=True, group="copy")
     def _keep_copy(self, path: Any, text: str) -> None:
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
             file.write(text)
@@ -330,6 +334,11 @@ class Console(App[None]):
         return [(f"{self.glyphs.unreachable} server not answering{since}", "look")]
 
     _fleet: Fleet | None = None
+
+
+def run(*, ascii_only: bool, slow: bool, mouse: bool, read_only: bool) -> None:
+    """Run the console on this terminal until it is left."""
+    Console(find_home(), Options(ascii_only, slow, read_only)).run(mouse=mouse)
 
 
 def _plain_terminal() -> bool:

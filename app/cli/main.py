@@ -47,16 +47,26 @@ _VERBS = {
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, prog_name="stoker", message="%(prog)s %(version)s")
+@click.option("--ascii", "ascii_only", is_flag=True, help="Console: only ASCII signs.")
+@click.option("--slow", is_flag=True, help="Console: for a slow link, look and draw once a second.")
+@click.option("--no-mouse", is_flag=True, help="Console: leave the mouse to the terminal.")
+@click.option("--read-only", is_flag=True, help="Console: change nothing.")
 @click.pass_context
-def cli(context: click.Context) -> None:
+def cli(context: click.Context, ascii_only: bool, slow: bool, no_mouse: bool, read_only: bool) -> None:
     """Launch language models, watch them, and talk to them.
 
-    Without a command: what there is, and the way to a first model.
+    Without a command: the console, or on no terminal a list of what there is.
     """
-    if context.invoked_subcommand is None:
-        from app.cli.guided import guide
+    if context.invoked_subcommand is not None:
+        return
+    if sys.stdin.isatty() and sys.stdout.isatty():
+        from app.console import run
 
-        guide()
+        run(ascii_only=ascii_only, slow=slow, mouse=not no_mouse, read_only=read_only)
+    else:
+        from app.cli.overview import overview
+
+        overview()
 
 
 def main(args: Sequence[str] | None = None) -> int:

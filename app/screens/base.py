@@ -21,7 +21,7 @@ from app.render.states import to_ascii
 from app.settings import Home
 from widgets.chrome import Header, KeyLine, MessageLine, Rule
 from widgets.prompt import CommandLine
-from widgets.spans import Line, Span
+from widgets.spans import Span
 from widgets.theme import ASCII
 
 if TYPE_CHECKING:
@@ -102,16 +102,18 @@ class ConsoleScreen(Screen[None]):
 
     def say(self, text: str, tone: cells.Tone = "plain", seconds: float | None = MESSAGE_S) -> None:
         """Put a text into the message line."""
-        self.query_one(MessageLine).show([(safe(text), tone)], seconds)
+        self.query_one(MessageLine).show(self.line((text, tone)), seconds)
 
     def say_error(self, error: StokerError) -> None:
         """Put an error into the message line: code, what happened, what to do."""
-        self.query_one(MessageLine).show(
-            [(f"{error.code} ", "bad"), (safe(f"{error.message} {error.remedy}"), "plain")], None
-        )
+        message = self.line((f"{error.code} ", "bad"), (f"{error.message} {error.remedy}", "plain"))
+        self.query_one(MessageLine).show(message)
 
-    def spans(self, line: cells.Line) -> Line:
-        """A rendered line as a widget takes it, safe, in ASCII where that is asked for."""
+    def line(self, *parts: Span) -> list[Span]:
+        """Pieces of text from anywhere as a line for a widget: safe, and in ASCII where that is asked for."""
         ascii_only = self.console.glyphs is ASCII
-        texts: list[Span] = [(safe(cell.text), cell.tone) for cell in line]
-        return [(to_ascii(text), style) for text, style in texts] if ascii_only else texts
+        return [(to_ascii(safe(text)) if ascii_only else safe(text), style) for text, style in parts]
+
+    def spans(self, line: cells.Line, indent: int = 0) -> list[Span]:
+        """A rendered line as a widget takes it."""
+        return self.line((" " * indent, "plain"), *((cell.text, cell.tone) for cell in line))

@@ -8,9 +8,8 @@ from textual import on
 from textual.binding import BindingType
 from textual.widget import Widget
 
-from app.domain.facts import Deployment
+from app.domain.facts import Deployment, Instance
 from app.domain.fleet import Fleet
-from app.domain.text import safe
 from app.feed import Rate, Traffic, traffic
 from app.launch.doctor import examine
 from app.render import deployment as render
@@ -108,7 +107,7 @@ class FleetScreen(ConsoleScreen):
             (),
             [(" Nothing is launched yet.", "strong")],
             (),
-            *([(" ", "plain"), *self.spans(line)] for line in checks or ()),
+            *(self.spans(line, 1) for line in checks or ()),
             (),
             [(" enter", "accent"), (" launches the bundled model   ", "plain"), ("?", "accent"), (" helps", "plain")],
         ]
@@ -139,50 +138,42 @@ class FleetScreen(ConsoleScreen):
         self._draw_detail()
 
     def _cells(self, document: Document, rate: Rate, wide: bool, now: int) -> Line:
-        (status,) = self.spans((render.headline(document, now),))
-        name: Span = (safe(document["name"]), "plain")
-        ready: Span = (render.ready(document), "plain")
-        model, engine, backend = (safe(document[key]) for key in ("model", "engine", "backend"))
-        if not wide:
-            return name, status, ready, (f"{model} {engine} {backend}", "plain")
+        status = render.headline(document, now)
+        head: list[Span] = [(document["name"], "plain"), (status.text, status.tone), (render.ready(document), "plain")]
+        model, engine, backend = (document[key] for key in ("model", "engine", "backend"))
         requests = f"{rate.requests:.1f}" if rate.requests else UNKNOWN
         ttft = UNKNOWN if rate.ttft_us is None else span(rate.ttft_us)
-        texts: list[Span] = [(text, "plain") for text in (model, engine, backend, requests, ttft)]
-        return name, status, ready, *texts
+        rest = (model, engine, backend, requests, ttft) if wide else (f"{model} {engine} {backend}",)
+        return self.line(*head, *((text, "plain") for text in rest))
 
     def _draw_detail(self) -> None:
         row = self._selected()
-        lines: list[Line] = [] if row is None or self._fleet is None else self._detail(*row, self._fleet)
+        lines: list[Line] = [] if row is None or self._fleet is None else self._detail(*row[:2], self._fleet)
         self.query_one("#detail", Lines).set_lines(lines)
 
-    def _detail(self, document: Document, deployment: Deployment, rate: Rate, fleet: Fleet) -> list[Line]:
-        head = f" · up {span(fleet.now - ready)}" if (ready := _up_since(deployment)) else ""
-        url = document["url"] or "no gateway yet"
-        lines: list[Line] = [
-            [(f" {safe(document['name'])}", "strong"), (f'{head} · {url} · model "{safe(document["name"])}"', "dim")]
-        ]
+    def _detail(self, document: Document, deployment: Deployment, fleet: Fleet) -> list[Line]:
+        up = f"up {span(fleet.now - ready)}" if (ready := _up_since(deployment)) else ""
+        about = " · ".join(filter(None, (up, document["url"] or "no gateway yet", f'model "{document["name"]}"')))
+        lines: list[Line] = [self.line((f" {document['name']}", "strong"), (f" · {about}", "dim"))]
         if document["failure"] is not None:
-            lines += [
-                [(" ", "plain"), *self.spans(line)] for line in render.failure_lines(document["failure"], fleet.now)
-            ]
+            lines += [self.spans(line, 1) for line in render.failure_lines(document["failure"], fleet.now)]
         width = max((len(i.name) for i in deployment.instances), default=0)
-        for instance in deployment.instances:
-            own = self._traffic.instances.get(instance.id, Rate())
-            flight = self._traffic.in_flight.get(instance.name)
-            parts = [
-                f"{flight[0]}/{flight[1]} in flight" if flight else "",
-                f"{own.tokens:.0f} tok/s" if own.tokens else "",
-                f"since {span(fleet.now - instance.since)}",
-            ]
-            state = self.spans((instance_cell(instance.state, instance.phase),))
-            lines.append(
-                [
-                    (f" {safe(instance.name):<{width}}  ", "plain"),
-                    *state,
-                    ("   " + f" {self.console.glyphs.between} ".join(filter(None, parts)), "dim"),
-                ]
-            )
-        return lines
+        return lines + [self._instance(instance, width, fleet.now) for instance in deployment.instances]
+
+    def _instance(self, instance: Instance, width: int, now: int) -> Line:
+        tokens = self._traffic.instances.get(instance.id, Rate()).tokens
+        flight = self._traffic.in_flight.get(instance.name)
+        parts = (
+            f"{flight[0]}/{flight[1]} in flight" if flight else "",
+            f"{tokens:.0f} tok/s" if tokens else "",
+            f"since {span(now - instance.since)}",
+        )
+        state = instance_cell(instance.state, instance.phase)
+        return self.line(
+            (f" {instance.name:<{width}}  ", "plain"),
+            (state.text, state.tone),
+            ("   " + " · ".join(filter(None, parts)), "dim"),
+        )
 
     def _selected(self) -> Row | None:
         key = self.query_one(LineTable).cursor_key

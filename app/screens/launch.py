@@ -55,7 +55,7 @@ class LaunchScreen(ConsoleScreen):
     BINDINGS: ClassVar[list[BindingType]] = bindings("launch")
     DEFAULT_CSS = """
     LaunchScreen #checks { height: 1fr; margin-top: 1; }
-    LaunchScreen #command { height: auto; max-height: 5; }
+    LaunchScreen #invocation { height: auto; max-height: 5; }
     """
 
     def __init__(self) -> None:
@@ -82,7 +82,7 @@ class LaunchScreen(ConsoleScreen):
         yield Form(fields, glyphs=glyphs, id="form")
         yield Lines(glyphs=glyphs, id="checks")
         yield Rule(glyphs=glyphs)
-        yield Lines(glyphs=glyphs, id="command")
+        yield Lines(glyphs=glyphs, id="invocation")
 
     def on_mount(self) -> None:
         super().on_mount()
@@ -104,23 +104,22 @@ class LaunchScreen(ConsoleScreen):
         form = self.query_one(Form)
         if facts.plan is None:
             field, text = facts.trouble or ("", "")
-            lines: list[Line] = [[(f" {self.console.glyphs.failed} ", "bad"), (safe(f"{field}: {text}"), "plain")]]
-            self.query_one("#checks", Lines).set_lines(lines)
-            self.query_one("#command", Lines).set_lines([])
+            trouble = self.line((" ✖ ", "bad"), (f"{field}: {text}", "plain"))
+            self.query_one("#checks", Lines).set_lines([trouble])
+            self.query_one("#invocation", Lines).set_lines([])
             return
         plan = facts.plan
         if plan.spec is not None:
-            model, between = plan.spec.model, f" {self.console.glyphs.between} "
-            hint = between.join(filter(None, (model.name, model.format, bytes_text(model.size))))
-            form.set_hint("model", [(safe(hint), "dim")])
-            form.set_hint("name", [(safe(plan.name), "dim")])
-        self.query_one("#checks", Lines).set_lines(
-            [[(" ", "plain"), *self.spans(line)] for line in check_lines(plan.checks)]
-        )
-        words = textwrap.wrap(safe(shlex.join(plan.command)), max(20, self.size.width - 11), break_on_hyphens=False)
+            model = plan.spec.model
+            form.set_hint("model", self.line((f"{model.name} · {model.format} · {bytes_text(model.size)}", "dim")))
+            form.set_hint("name", self.line((plan.name, "dim")))
+        self.query_one("#checks", Lines).set_lines([self.spans(line, 1) for line in check_lines(plan.checks)])
+        words = textwrap.wrap(shlex.join(plan.command), max(20, self.size.width - 11), break_on_hyphens=False)
         heads = ("COMMAND", *[""] * len(words))
-        command: list[Line] = [[(f" {h:<7}  ", "dim"), (w, "plain")] for h, w in zip(heads, words, strict=False)]
-        self.query_one("#command", Lines).set_lines(command)
+        command: list[Line] = [
+            self.line((f" {head:<7}  ", "dim"), (word, "plain")) for head, word in zip(heads, words, strict=False)
+        ]
+        self.query_one("#invocation", Lines).set_lines(command)
 
     @on(Form.Changed)
     def _edited(self, event: Form.Changed) -> None:
