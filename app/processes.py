@@ -59,6 +59,18 @@ def take_lock(path: Path, wait_s: float = 0.0) -> int | None:
             time.sleep(_POLL_S)
 
 
+def is_ours(fd: int, path: Path) -> bool:
+    """Whether the file at `path` is still the one that `fd` has locked.
+
+    If not, the home was deleted or moved away: whoever looks for the lock finds none, and a daemon that stayed would
+    be started a second time beside itself.
+    """
+    try:
+        return os.path.samestat(os.fstat(fd), os.stat(path))  # noqa: PTH116 # the pair of what fstat gives
+    except FileNotFoundError:
+        return False
+
+
 def announce(fd: int, facts: Mapping[str, Any]) -> None:
     """Write what others may know of the lock's holder (pid, url, version) into the locked file."""
     data = json.dumps(facts).encode()

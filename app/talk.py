@@ -102,32 +102,38 @@ class Client:
         self._home, self._who = home, who
         self._path = home.keys / f"{who}.key"
         self._renewing = threading.Lock()
+        self._known_at = 0.0
 
     def ask(self, body: dict[str, Any], progress: Progress) -> Answer:
         """Send `body` and follow the answer in `progress`; what there was of it if that is stopped.
 
         Raises what the gateway refuses with, UPSTREAM_FAILED when it breaks off, SERVER_DOWN when it cannot be reached.
         """
-        url, key = gateway_url(self._home), self.key()
-        deadline: float | None = None
+        url, key, renewed = gateway_url(self._home), self.key(), False
         while not progress.stopped:
             try:
                 return _exchange(url, key, body, progress)
             except StokerError as error:
-                if not error.code.startswith("AUTH_") or (deadline is not None and time.monotonic() >= deadline):
+                if not error.code.startswith("AUTH_"):
                     raise
-            if deadline is None:
-                # Ours was revoked, or is of another home. The gateway takes a moment to know a new one.
-                key, deadline = self.key(instead_of=key), time.monotonic() + _KNOWN_WITHIN_S
-            else:
-                time.sleep(_TRY_EVERY_S)
+                if error.code == "AUTH_INVALID_TOKEN" and time.monotonic() < self._known_at:
+                    time.sleep(_TRY_EVERY_S)  # the gateway takes a moment to know a new one
+                elif renewed:
+                    raise
+                else:
+                    # Ours was revoked, or is of another home.
+                    key, renewed = self.key(instead_of=key), True
         return progress.answer()
 
     def key(self, instead_of: str | None = None) -> str:
         """The key that is kept; made if there is none, or if it is the one that was refused."""
         with self._renewing:
             kept = _kept(self._path)
-            return kept if kept is not None and kept != instead_of else self._make_key()
+            if kept is not None and kept != instead_of:
+                return kept
+            made = self._make_key()
+            self._known_at = time.monotonic() + _KNOWN_WITHIN_S
+            return made
 
     def _make_key(self) -> str:
         from app.store.keys import create

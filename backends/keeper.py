@@ -291,7 +291,6 @@ def main() -> None:
     """Leave whoever started this, who is told by exit status 0 that the attempt is now in good hands."""
     path, lock = sys.argv[2], int(sys.argv[3])
     os.set_inheritable(lock, False)
-    # A job that was cut short, because the server was killed while it wrote it, does not parse, and nothing is started.
     job = json.loads(sys.stdin.buffer.read())
     directory = Directory(path)
     if os.fork():

@@ -14,8 +14,8 @@ import json
 import math
 import os
 import signal
+import socket
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from operator import attrgetter
@@ -247,6 +247,16 @@ def parameters(chosen: list[tuple[Flag, Any]], key: str | None) -> Any:
     return params
 
 
+def await_loop(address: str, key: str | None) -> None:
+    """Return when the server takes tasks. One that is ended sooner forgets it and never ends (xllamacpp 2026.10)."""
+    host, _, port = address.removeprefix("http://").rpartition(":")
+    request = f"GET /metrics HTTP/1.0\r\nHost: {host}\r\nAuthorization: Bearer {key}\r\n\r\n"
+    with socket.create_connection((host, int(port))) as connection:
+        connection.sendall(request.encode())
+        while connection.recv(65_536):
+            pass
+
+
 def announce(address: str) -> None:
     """Write the base URL where whoever started this looks for it, in one step."""
     if name := os.environ.get("STOKER_ENDPOINT_FILE"):
@@ -269,11 +279,15 @@ def main() -> int:
         server = xllamacpp.Server(parameters(chosen, key))
     except RuntimeError:
         return 1  # it has said on stderr what it could not do, and its exception does not
-    ended = threading.Event()
+    # The engine's own threads may be given the signal, and would not wake this one from anything but a descriptor.
+    told, tell = os.pipe()
+    os.set_blocking(tell, False)
+    signal.set_wakeup_fd(tell)
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
+        signal.signal(number, lambda *_: None)
+    await_loop(server.listening_address, key)
     announce(server.listening_address)
-    ended.wait()
+    os.read(told, 1)
     del server
     return 0
 

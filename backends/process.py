@@ -6,6 +6,7 @@ Nothing is remembered here that a restart could lose: the directories say what r
 import asyncio
 import contextlib
 import errno
+import fcntl
 import json
 import os
 import platform
@@ -33,8 +34,9 @@ from backends.base import (
 from backends.keeper import KEEPER
 from backends.output import HEAD_BYTES, TAIL_BYTES
 
+OWNER_VARIABLE = "STOKER_OWNER"
 ATTEMPT_VARIABLE = "STOKER_ATTEMPT"
-"""In the environment of an engine and all its children: the key of their attempt."""
+"""In the environment of an engine and all its children: whose they are, and the key of their attempt."""
 ENDPOINT_VARIABLE = "STOKER_ENDPOINT_FILE"
 """Where an engine that picks its own port writes its base URL."""
 
@@ -100,7 +102,7 @@ class ProcessBackend(Backend):
             raise CouldNotLook(f"{key} could not be started: {error}") from error
 
     def _start_keeper(self, attempt: Attempt, spec: InstanceSpec, lock: int) -> None:
-        """Hand the lock to a keeper. Killed at any point, this process leaves either a keeper that holds it or none."""
+        """Hand the lock to a keeper. Killed anywhere in here, we leave a keeper that has all it needs, or none."""
         job = {
             "argv": spec.argv,
             "env": _environment(attempt, spec),
@@ -109,19 +111,24 @@ class ProcessBackend(Backend):
             "boot_id": boot_id(),
             **self._sizes,
         }
-        with subprocess.Popen(
-            [sys.executable, *KEEPER, str(_PACKAGES), str(attempt.path), str(lock)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            cwd="/",
-            env={},
-            start_new_session=True,
-            umask=0o077,
-            pass_fds=(lock,),
-        ) as launcher:
+        stdin = _filled_pipe(json.dumps(job).encode())
+        try:
+            launcher = subprocess.Popen(
+                [sys.executable, *KEEPER, str(_PACKAGES), str(attempt.path), str(lock)],
+                stdin=stdin,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                cwd="/",
+                env={},
+                start_new_session=True,
+                umask=0o077,
+                pass_fds=(lock,),
+            )
+        finally:
+            os.close(stdin)
+        with launcher:
             try:
-                _, complaint = launcher.communicate(json.dumps(job).encode(), SPAWN_TIMEOUT_S)
+                _, complaint = launcher.communicate(timeout=SPAWN_TIMEOUT_S)
             except subprocess.TimeoutExpired as error:
                 launcher.kill()
                 raise CouldNotLook(f"the keeper of {attempt.key} did not start in {SPAWN_TIMEOUT_S:.0f} s") from error
@@ -133,7 +140,7 @@ class ProcessBackend(Backend):
         try:
             found = list(self._ours())
             ended = {attempt.key for attempt, _, alive in found if not alive}
-            stubborn = sweep(ended - self._swept)
+            stubborn = sweep(self._owner, ended - self._swept)
             self._swept = ended - stubborn
             return tuple(attempt.resource(label, alive or attempt.key in stubborn) for attempt, label, alive in found)
         except OSError as error:
@@ -193,14 +200,15 @@ class ProcessBackend(Backend):
         return attempt if label is not None and label.owner == self._owner else None
 
 
-def sweep(keys: AbstractSet[str]) -> set[str]:
-    """Kill what is left of ended attempts: whatever still carries their key. The keys of which something will not die.
+def sweep(owner: str, keys: AbstractSet[str]) -> set[str]:
+    """Kill what is left of ended attempts: whatever still carries their key. Returns those that will not die.
 
     A keeper kills the group of its engine; this finds what has left the group, and all of it if the keeper was killed.
     """
     if not keys:
         return set()
-    left = {process: key for process in psutil.process_iter() if (key := _attempt_of(process)) in keys}
+    labelled = ((process, _attempt_of(process, owner)) for process in psutil.process_iter())
+    left = {process: key for process, key in labelled if key in keys}
     for process in left:
         with contextlib.suppress(psutil.Error):
             process.kill()
@@ -210,11 +218,12 @@ def sweep(keys: AbstractSet[str]) -> set[str]:
     return set(left.values())
 
 
-def _attempt_of(process: psutil.Process) -> str:
+def _attempt_of(process: psutil.Process, owner: str) -> str:
     try:
-        return str(process.environ().get(ATTEMPT_VARIABLE, ""))
+        environment: dict[str, str] = process.environ()
     except (psutil.Error, OSError):
         return ""
+    return environment.get(ATTEMPT_VARIABLE, "") if environment.get(OWNER_VARIABLE) == owner else ""
 
 
 def _lives(process: psutil.Process) -> bool:
@@ -229,9 +238,28 @@ def _mine(entry: os.DirEntry[str]) -> bool:
     return entry.is_dir(follow_symlinks=False) and entry.stat(follow_symlinks=False).st_uid == os.geteuid()
 
 
+def _filled_pipe(data: bytes) -> int:
+    """The reading end of a pipe that holds all of `data`, its writing end closed: what reads it waits for nobody."""
+    read, write = os.pipe()
+    try:
+        if sys.platform == "linux":
+            with contextlib.suppress(OSError):
+                fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, len(data))
+        os.set_blocking(write, False)
+        if os.write(write, data) < len(data):
+            raise BackendRefused(f"its command and environment are too large: {len(data)} bytes", errno.E2BIG)
+    except BaseException:
+        os.close(read)
+        raise
+    finally:
+        os.close(write)
+    return read
+
+
 def _environment(attempt: Attempt, spec: InstanceSpec) -> dict[str, str]:
     basics = {name: os.environ[name] for name in _BASICS if name in os.environ}
-    ours = {ATTEMPT_VARIABLE: attempt.key, ENDPOINT_VARIABLE: str(attempt.path / "endpoint")}
+    labels = {OWNER_VARIABLE: spec.owner, ATTEMPT_VARIABLE: attempt.key}
+    ours = {**labels, ENDPOINT_VARIABLE: str(attempt.path / "endpoint")}
     return basics | _PINNED | dict(spec.env) | dict(spec.secrets) | ours
 
 

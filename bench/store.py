@@ -1,6 +1,6 @@
 """Many processes writing to one store at once: latency of a write, lost updates, and errors that anybody saw.
 
-`python -m bench.store [--processes 8] [--seconds 60] [--writes N]` prints one JSON line for writes and one for reads.
+`python -m bench.store [--processes 8] [--seconds 60] [--writes N]` prints one JSON line for writes, one for reads.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from app.store import read, wishes
 from app.store.migrate import migrate
 from app.store.tables import Setting
 from app.store.write import Store
+from bench.figures import figure
 
 WISH_EVERY = 4
 """One write in four is a wish (three rows and an event); the others read, add one and write back."""
@@ -43,7 +44,7 @@ def main() -> None:
             (path.parent / "done").touch()
             looks, reader_errors = looking.get()
         _report(path, options.processes, results)
-        print(json.dumps({"bench": "store.read", **_times(looks), "errors": reader_errors}))
+        _figure("store_read_p99", looks, errors=reader_errors)
 
 
 def _seed(path: Path) -> None:
@@ -96,18 +97,14 @@ def _report(path: Path, processes: int, results: list[tuple[list[float], int, Co
         wished = connection.execute("SELECT count(*) FROM events WHERE cause <> 'launched'").fetchone()[0]
     connection.close()
     lost = added - counter + (len(taken) - added - failed.total()) - wished
-    print(
-        json.dumps(
-            {"bench": "store.write", "processes": processes, **_times(taken), "lost_updates": lost, "errors": failed}
-        )
-    )
+    _figure("store_write_p99", taken, processes=processes, lost_updates=lost, errors=failed)
 
 
-def _times(taken: list[float]) -> dict[str, Any]:
+def _figure(name: str, taken: list[float], **more: Any) -> None:
+    """The 99th percentile of `taken` (seconds), with the median and the worst beside it."""
     ordered = sorted(taken) or [0.0]
-    at = {"p50_ms": 0.5, "p99_ms": 0.99, "max_ms": 1.0}
-    figures = {name: round(ordered[min(len(ordered) - 1, int(q * len(ordered)))] * 1e3, 2) for name, q in at.items()}
-    return {"count": len(taken), **figures}
+    p50, p99, worst = (ordered[min(len(ordered) - 1, int(q * len(ordered)))] * 1e3 for q in (0.5, 0.99, 1.0))
+    figure(name, p99, "ms", p50=round(p50, 2), max=round(worst, 2), count=len(taken), **more)
 
 
 if __name__ == "__main__":

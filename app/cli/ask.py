@@ -31,6 +31,8 @@ def ask(name: str, prompt: str, as_json: bool) -> None:
     if as_json:
         emit(document(send(home, name, messages, lambda part: None)))
         return
-    answer = send(home, name, messages, lambda part: say_part(safe_block(part)))
-    say("")
+    try:
+        answer = send(home, name, messages, lambda part: say_part(safe_block(part)))
+    finally:
+        say("")  # an answer that breaks off leaves its line unfinished too
     note(figures(answer))

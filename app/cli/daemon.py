@@ -1,5 +1,6 @@
 """`up`, `down`, `status`, `serve`: the server and the gateway themselves."""
 
+import contextlib
 import os
 import sys
 import time
@@ -43,7 +44,7 @@ def down(everything: bool, as_json: bool) -> None:
     The server stays down until something is asked of it.
     """
     home = find_home()
-    if everything and home.store.exists():
+    if everything and _anything_to_stop(home):
         _shut_down(home)
     if home.state.exists():
         down_marker(home).touch(mode=0o600)
@@ -85,10 +86,27 @@ def _end(home: Home, name: str) -> None:
         raise StokerError("SERVER_DOWN", text, f"Look at `stoker logs @{name}`, or end it by hand.")
 
 
+def _anything_to_stop(home: Home) -> bool:
+    """Whether an instance may be up, or a server that could start one; else none is started only to be ended."""
+    if holder(home.server_lock) is not None:
+        return True
+    try:
+        with read.reading(home.store) as connection:
+            found = read.deployments(connection)
+    except StokerError as error:
+        if error.code == "NOT_FOUND":
+            return False
+        raise
+    return any(i.attempt is not None and i.attempt.ended_at is None for d in found for i in d.instances)
+
+
 def _shut_down(home: Home) -> None:
     """Have the server stop every instance; deployments keep their wish."""
     from app.store import jobs
 
+    require_server(home)
+    with contextlib.suppress(StokerError):
+        require_gateway(home)  # one that is still on its way could not be ended afterwards
     with writing(home) as session:
         job_id = jobs.submit(session, "shutdown", {}, _SHUTDOWN_WITHIN_US)
     left: Any = None

@@ -66,19 +66,23 @@ def launch(model: str, name: str | None, with_key: bool, dry_run: bool, wait: bo
     plan.require()
     _warn(plan)
     from app.launch.record import record_launch
+    from app.store import keys
 
     with writing(home) as session:
-        launched = record_launch(session, home, plan, options, actor(), with_key=with_key)
+        launched = record_launch(session, home, plan, options, actor())
     document = _row(home, launched.name, launched.id, wait)
-    if launched.key is not None:
-        document["key"] = launched.key.to_json()
+    made = None
+    if with_key:
+        with writing(home) as session:
+            made = keys.create(session, launched.name, (launched.name,), None)
+        document["key"] = made.to_json()
     if as_json:
         emit(document)
         return 0
     if not wait:
         say(f"{launched.name}: launching. Follow it: stoker events {launched.name} -f")
-    if launched.key is not None:
-        say(*shown_once(launched.key.key.text, f"{require_gateway(home)}/v1", launched.name))
+    if made is not None:
+        say(*shown_once(made.key.text, f"{require_gateway(home)}/v1", launched.name))
     elif wait:
         say(f'It answers at {document["url"]}. Try it: stoker ask {launched.name} "Hello"')
     return 0

@@ -88,7 +88,7 @@ def main(args: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         _forget_stdout()
-        return 141
+        return 1
     except OSError as error:
         return _os_error(args, error)
     return status if isinstance(status, int) else 0

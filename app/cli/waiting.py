@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from app.cli.output import note, redraw
 from app.domain.facts import Deployment
 from app.domain.failures import StokerError
-from app.domain.settled import settled
+from app.domain.fleet import Fleet
+from app.domain.settled import Outcome, settled
 from app.render import deployment as render
 from app.render.cells import Cell, Line, line
 from app.render.states import status_cell
@@ -27,29 +28,45 @@ def wait(home: Home, name: str, deployment_id: str) -> render.Document | None:
     when the wish cannot come true.
     """
     progress = _Progress()
+    try:
+        return _wait(home, deployment_id, progress)
+    except KeyboardInterrupt:
+        progress.close()
+        note(f"No longer waiting; it goes on. Follow it: stoker events {name} -f")
+        raise
+    finally:
+        progress.close()
+
+
+def _wait(home: Home, deployment_id: str, progress: "_Progress") -> render.Document | None:
     while True:
-        try:
-            fleet = look(home)
-        except StokerError as error:
-            if error.code != "STORE_BUSY":
-                raise
-            time.sleep(_POLL_S)
-            continue
-        deployment = next((d for d in fleet.deployments if d.id == deployment_id), None)
-        outcome = settled(deployment)
-        if deployment is None:
-            progress.close()
-            return None
-        row = render.row(fleet, deployment)
-        notes = render.freshness_lines(fleet)
-        progress.show(notes[0] if notes else _state(row, fleet.now), _fetched(home, deployment))
-        if outcome == "reached":
-            progress.close()
-            return row
-        if outcome == "failed":
-            progress.close()
-            raise _failure(deployment, row)
+        fleet = _look(home)
+        if fleet is not None:
+            deployment = next((d for d in fleet.deployments if d.id == deployment_id), None)
+            if deployment is None:
+                return None
+            outcome, row = settled(deployment), render.row(fleet, deployment)
+            stale = render.freshness_lines(fleet)
+            state = stale[0] if stale else _state(deployment, row, fleet.now, outcome)
+            progress.show(state, _fetched(home, deployment))
+            if outcome == "reached":
+                return row
+            if outcome == "failed":
+                raise _failure(deployment, row)
+            if outcome == "at rest":
+                text = f"{deployment.name} was shut down and nobody has started it since."
+                raise StokerError("DEPLOYMENT_STOPPED", text, f"Start it: `stoker start {deployment.name}`.")
         time.sleep(_POLL_S)
+
+
+def _look(home: Home) -> Fleet | None:
+    """What there is; None while the store is locked, which passes."""
+    try:
+        return look(home)
+    except StokerError as error:
+        if error.code != "STORE_BUSY":
+            raise
+        return None
 
 
 @dataclass(slots=True)
@@ -76,14 +93,18 @@ class _Progress:
         """End the live line."""
         if self.live and self.last:
             note("")
+        self.last = ()
 
 
-def _state(row: render.Document, now: int) -> Line:
+def _state(deployment: Deployment, row: render.Document, now: int, outcome: Outcome) -> Line:
     """The headline, without a countdown: in a pipe every change is a line."""
     fail = row["failure"]
     if row["status"] == "ERROR" and fail and fail["retry_at"] is not None:
         cell = status_cell(row["status"], fail["code"], f"tried again at {moment(fail['retry_at'])}:")
         return line(cell, f" {fail['evidence'] or fail['meaning']}")
+    if row["status"] == "DEPLOYED" and outcome == "under way":
+        phases = ", ".join(f"{i.name} {i.phase.value}" for i in deployment.instances)
+        return line(render.headline(row, now), f"  {phases}")
     return line(render.headline(row, now))
 
 

@@ -6,26 +6,55 @@ and received. Afterwards `/health` is enough, and is not asked while real reques
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
 
 import httpx2
 
 FIRST_TOKEN_TIMEOUT_S = 60.0
-CHECK_EVERY_S = 10.0
-CHECK_TIMEOUT_S = 5.0
-FAILED_CHECKS = 3
 _RETRY_S = 0.1
 _BODY = {"prompt": "Hi", "input": "Hi", "max_tokens": 1}
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """An engine to watch. `key` is its API key, `health` the path that says it lives."""
+class Pace:
+    """How often a ready engine is checked, and how much silence takes its readiness back. All in seconds.
 
+    `failed_checks` in a row do. A check that times out behind requests in flight does not count as one, but only for
+    `patience_s` since the engine was last heard of: no request is waited for any longer than that.
+    """
+
+    check_every_s: float = 10.0
+    timeout_s: float = 5.0
+    failed_checks: int = 3
+    patience_s: float = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An engine to watch: that of `instance`. `key` is its API key, `health` the path that says it lives."""
+
+    instance: str
     endpoint: str
     key: str
     health: str
+
+
+class Requests(Protocol):
+    """What is known of real requests; `app.control.traffic.Traffic` is the one that knows."""
+
+    async def served_since(self, attempt_id: str, seconds: float) -> bool: ...
+    async def in_flight(self, instance: str) -> bool: ...
+
+
+class Sign(Enum):
+    """What a check has shown."""
+
+    ALIVE = "it answers"
+    BUSY = "it does not answer, and may be busy with requests"
+    SILENT = "it does not answer, although it has nothing to do"
 
 
 @dataclass(slots=True)
@@ -37,15 +66,13 @@ class Health:
 
 
 class Prober:
-    """One probing task for each live attempt. `changed` is called whenever a verdict changes.
+    """One probing task for each live attempt. `changed` is called whenever a verdict changes."""
 
-    `served_since(attempt_id, seconds)` says whether a real request to the attempt has succeeded in that time.
-    """
-
-    def __init__(self, changed: Callable[[], None], served_since: Callable[[str, float], Awaitable[bool]]) -> None:
+    def __init__(self, changed: Callable[[], None], requests: Requests, pace: Pace) -> None:
         self._changed = changed
-        self._served_since = served_since
-        self._client = httpx2.AsyncClient(trust_env=False, timeout=CHECK_TIMEOUT_S)
+        self._requests = requests
+        self._pace = pace
+        self._client = httpx2.AsyncClient(trust_env=False, timeout=pace.timeout_s)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._health: dict[str, Health] = {}
 
@@ -75,20 +102,21 @@ class Prober:
             await self._first_token(target)
             health.ready = True
             self._changed()
-        failed = 0
+        failed, heard_at = 0, time.monotonic()
         while True:
-            if await self._served_since(attempt_id, CHECK_EVERY_S) or await self._answers(target):
-                failed = 0
+            sign = await self._check(attempt_id, target)
+            if sign is Sign.ALIVE:
                 if health.lost:
                     await self._first_token(target)
                     health.lost = False
                     self._changed()
-            else:
+                failed, heard_at = 0, time.monotonic()
+            elif sign is Sign.SILENT or time.monotonic() - heard_at > self._pace.patience_s:
                 failed += 1
-                if failed == FAILED_CHECKS:
+                if failed == self._pace.failed_checks:
                     health.lost = True
                     self._changed()
-            await asyncio.sleep(CHECK_EVERY_S if not failed else CHECK_EVERY_S / FAILED_CHECKS)
+            await asyncio.sleep(self._pace.check_every_s / (self._pace.failed_checks if failed else 1))
 
     async def _first_token(self, target: Target) -> None:
         """Return once the engine has produced a token, or a vector if that is what it produces."""
@@ -107,13 +135,13 @@ class Prober:
                     return
             await asyncio.sleep(_RETRY_S)
 
-    async def _answers(self, target: Target) -> bool:
-        """Whether the engine refuses or fails. Slowness is not failure: it may be behind requests in flight."""
-        started = time.monotonic()
+    async def _check(self, attempt_id: str, target: Target) -> Sign:
+        if await self._requests.served_since(attempt_id, self._pace.check_every_s):
+            return Sign.ALIVE
         try:
             answer = await self._client.get(target.endpoint + target.health)
         except httpx2.TimeoutException:
-            return time.monotonic() - started >= CHECK_TIMEOUT_S
+            return Sign.BUSY if await self._requests.in_flight(target.instance) else Sign.SILENT
         except httpx2.HTTPError:
-            return False
-        return answer.status_code < 500
+            return Sign.SILENT
+        return Sign.ALIVE if answer.status_code < 500 else Sign.SILENT

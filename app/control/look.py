@@ -1,6 +1,7 @@
 """Looking at backends: one loop a backend, so that a slow or dead host never delays another, or a decision."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -30,6 +31,9 @@ class Look:
 
 class Watcher:
     """Keeps one `Look` a backend fresh. `changed` is called after a look that differs from the one before."""
+
+    # `asyncio.timeout`, never `wait_for`: before Python 3.12 the latter loses a cancellation that comes in the moment
+    # in which what it waits for is done, and the loop goes on for ever.
 
     def __init__(self, changed: Callable[[], None]) -> None:
         self._changed = changed
@@ -61,7 +65,8 @@ class Watcher:
         while True:
             began = time.monotonic()
             try:
-                found = await asyncio.wait_for(backend.observe(), LOOK_TIMEOUT_S)
+                async with asyncio.timeout(LOOK_TIMEOUT_S):
+                    found = await backend.observe()
             except (CouldNotLook, TimeoutError) as error:
                 if look.failing_since is None:
                     log.warning("backend %s cannot be looked at: %s", name, error)
@@ -78,7 +83,6 @@ class Watcher:
     async def _pause(self, look: Look, shortest: float) -> None:
         await asyncio.sleep(shortest)
         if not look.hurry.is_set():
-            try:
-                await asyncio.wait_for(look.hurry.wait(), max(0.0, IDLE_S - shortest))
-            except TimeoutError:
-                return
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, IDLE_S - shortest)):
+                    await look.hurry.wait()

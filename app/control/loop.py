@@ -1,6 +1,7 @@
 """The control loop: read wishes and rows, look at the world, decide, record, act; again whenever something moved."""
 
 import asyncio
+import contextlib
 import json
 import logging
 import sqlite3
@@ -114,10 +115,9 @@ class Controller:
                 await self._pass()
             except StokerError as error:
                 log.error("%s: %s The next pass tries again.", error.code, error.message)
-            try:
-                await asyncio.wait_for(self._wake.wait(), PASS_EVERY_S)
-            except TimeoutError:
-                continue
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(PASS_EVERY_S):
+                    await self._wake.wait()
 
     async def _pass(self) -> None:
         await self._record_calls()

@@ -1,23 +1,21 @@
 """What the server perceives: looks at backends, probes of engines and their logs, put together as one `World`."""
 
 import asyncio
-import time
 from collections.abc import Callable, Mapping
-from contextlib import closing
 from dataclasses import replace
 
 from app.control.act import Actor, engine_key
-from app.control.health import Prober, Target
+from app.control.health import Pace, Prober, Target
 from app.control.judge import Judge
 from app.control.look import Look
 from app.control.room import no_room
+from app.control.traffic import Traffic
 from app.domain.detection import Rule
 from app.domain.engines import Preset
 from app.domain.facts import Deployment, Instance, Seen, Weights, World
 from app.domain.lifecycle import State
 from app.domain.variant import VariantSpec
 from app.settings import Home, Settings
-from app.store.sqlite import connect_reader
 from backends.base import Backend, CouldNotLook, Resource
 
 
@@ -36,7 +34,7 @@ class Senses:
         self._settings = settings
         self._presets = presets
         self._judge = Judge(home, presets, rules)
-        self._prober = Prober(changed, self._served_since)
+        self._prober = Prober(changed, Traffic(home), Pace(patience_s=settings.edge.answer_timeout))
 
     async def close(self) -> None:
         """End every probe."""
@@ -84,9 +82,13 @@ class Senses:
         targets: dict[str, Target] = {}
         for instance in instances:
             attempt, engine = instance.attempt, specs[instance.variant_id].engine
-            if attempt is None or attempt.ended_at is not None:
+            if attempt is None or attempt.released_at is not None:
                 continue
             resource = (looks[instance.backend].resources or {}).get(attempt.id)
+            if attempt.ended_at is not None:
+                if resource is not None and resource.exit is None:
+                    seen[attempt.id] = Seen(resource.started_at)  # given up, and there all the same
+                continue
             if resource is None:
                 if attempt.id in actor.refused:
                     ended = self._judge.refused(attempt.id, engine, actor.refused[attempt.id])
@@ -98,25 +100,13 @@ class Senses:
                 seen[attempt.id] = self._alive(instance, resource, engine)
                 if resource.endpoint is not None:
                     key = engine_key(self._home.attempts / attempt.id)
-                    targets[attempt.id] = Target(resource.endpoint, key, self._presets[engine].health)
+                    targets[attempt.id] = Target(instance.name, resource.endpoint, key, self._presets[engine].health)
         self._judge.forget(seen.keys())
         return seen, targets
 
     def _alive(self, instance: Instance, resource: Resource, engine: str) -> Seen:
         loading = instance.state is State.PENDING and self._judge.loading(resource.key, engine)
         return Seen(resource.started_at, resource.pid, resource.endpoint, loading=loading)
-
-    async def _served_since(self, attempt_id: str, seconds: float) -> bool:
-        return await asyncio.to_thread(self._last_answer, attempt_id, seconds)
-
-    def _last_answer(self, attempt_id: str, seconds: float) -> bool:
-        with closing(connect_reader(self._home.store)) as connection:
-            row = connection.execute(
-                "SELECT started_at + coalesce(duration_us, 0) AS ended FROM requests"
-                " WHERE attempt_id = ? AND status = 200 ORDER BY id DESC LIMIT 1",
-                (attempt_id,),
-            ).fetchone()
-        return row is not None and row["ended"] > time.time_ns() // 1_000 - seconds * 1_000_000
 
 
 async def _no_room(

@@ -13,7 +13,7 @@ from app.boot import boot_id, boot_us
 from app.control.loop import Controller
 from app.domain.failures import StokerError
 from app.domain.ids import ulid
-from app.processes import announce, daemon_environment, take_lock
+from app.processes import announce, daemon_environment, is_ours, take_lock
 from app.settings import Home, load_settings
 from app.store.migrate import migrate, schema_version
 from app.store.tables import Setting
@@ -25,6 +25,7 @@ LOOK_RIDE_OUT_S = 1.0
 """Somebody who only looks at the lock holds it for a moment; an auto-started server waits that long, no longer."""
 FOR_EVER_S = float("inf")
 LOG_BYTES = 10_000_000
+HOME_CHECK_S = 2.0
 
 log = logging.getLogger(__name__)
 
@@ -68,20 +69,32 @@ def _run(home: Home, lock: int) -> None:
     announce(lock, facts)
     log.info("serving, epoch %d", epoch)
     try:
-        asyncio.run(_control(Controller(home, settings, store, epoch, owner)))
+        asyncio.run(_control(Controller(home, settings, store, epoch, owner), lock))
     except LeaseLost:
         log.error("another server has taken over; this one does nothing more")
     finally:
         store.close()
 
 
-async def _control(controller: Controller) -> None:
+async def _control(controller: Controller, lock: int) -> None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     loop.add_signal_handler(signal.SIGHUP, lambda: None)  # a closed terminal is no reason to stop
-    await controller.run(stopping)
+    watch = asyncio.create_task(_watch_home(controller.home, lock, stopping))
+    try:
+        await controller.run(stopping)
+    finally:
+        watch.cancel()
+
+
+async def _watch_home(home: Home, lock: int, stopping: asyncio.Event) -> None:
+    while not stopping.is_set():
+        if not await asyncio.to_thread(is_ours, lock, home.server_lock):
+            log.error("the home is gone; the server ends")
+            stopping.set()
+        await asyncio.sleep(HOME_CHECK_S)
 
 
 def _owner(store: Store, epoch: int) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from app.domain.facts import Attempt, Deployment, Ended, Instance, Seen, World
 from app.domain.failures import HEALTHY_AFTER_US, retry_delay_us
 from app.domain.lifecycle import Phase, State
-from app.domain.roles import Role, assign
+from app.domain.roles import Plan, Role, assign
 
 DRAIN_US = 30_000_000
 """How long a user's stop waits for requests in flight; a rollout waits for as long as it takes."""
@@ -105,41 +105,52 @@ def reconcile(deployment: Deployment, world: World) -> list[Action]:
     if deployment.wish == "gone" and not deployment.instances:
         return [Finish(deployment.id)]
     plan = assign(deployment, world)
+    room = plan.room
     actions: list[Action] = [Add(deployment.id) for _ in range(plan.missing)]
     for instance in deployment.instances:
-        if instance.id not in world.busy:
-            actions += _step(
-                deployment, instance, plan.roles[instance.id], plan.why.get(instance.id, "was leaving already"), world
-            )
+        if instance.id in world.busy:
+            continue
+        for action in _step(deployment, instance, plan, world):
+            if isinstance(action, Begin):
+                room -= 1
+                if room < 0:
+                    continue
+            actions.append(action)
     return actions
 
 
-def _step(deployment: Deployment, instance: Instance, role: Role, why: str, world: World) -> Iterator[Action]:
+def _step(deployment: Deployment, instance: Instance, plan: Plan, world: World) -> Iterator[Action]:
+    role = plan.roles[instance.id]
     if instance.backend in world.unlooked:
         if role is Role.REMOVE and deployment.forget:
             yield Remove(instance.id)
         return
     attempt = instance.attempt
+    seen = world.seen.get(attempt.id) if attempt is not None else None
     if attempt is not None and attempt.ended_at is None:
-        seen = world.seen.get(attempt.id)
         if seen is not None and seen.ended is None:
-            yield from _alive(deployment, instance, attempt, role, why, seen, world)
+            yield from _alive(deployment, instance, attempt, plan, seen, world)
         elif seen is not None and seen.ended is not None:
-            yield _ended(instance, attempt, seen.ended, world)
+            yield _ended(instance, attempt, seen.ended, plan, world)
         elif attempt.started_at is not None:
             vanished = Ended(world.now, "KILLED_EXTERNALLY", "the backend no longer has it")
-            yield _ended(instance, attempt, vanished, world)
+            yield _ended(instance, attempt, vanished, plan, world)
         else:
-            yield from _uncreated(instance, attempt, role, world)
+            yield from _uncreated(instance, attempt, plan, world)
+    elif attempt is not None and seen is not None and seen.ended is None:
+        # It was given up before the backend got round to starting it: nothing begins beside it, nothing is let go of.
+        if attempt.id not in world.stops_sent:
+            yield Stop(instance.id, attempt.id)
     elif role is Role.KEEP:
-        yield from _revive(deployment, instance, world)
+        yield from _revive(deployment, instance, plan, world)
     else:
-        yield from _leave(instance, role, world)
+        yield from _leave(instance, plan)
 
 
 def _alive(
-    deployment: Deployment, instance: Instance, attempt: Attempt, role: Role, why: str, seen: Seen, world: World
+    deployment: Deployment, instance: Instance, attempt: Attempt, plan: Plan, seen: Seen, world: World
 ) -> Iterator[Action]:
+    role, why = plan.roles[instance.id], plan.why.get(instance.id, "was leaving already")
     if attempt.started_at is None:
         yield Change(instance.id, "seen at the backend", attempt={"started_at": seen.started_at})
     if seen.pid != instance.pid or seen.endpoint != instance.endpoint:
@@ -148,7 +159,7 @@ def _alive(
         if attempt.id not in world.stops_sent:
             yield Stop(instance.id, attempt.id)
     elif role is Role.KEEP and instance.phase is not Phase.DRAINING:
-        yield from _progress(instance, seen, world.now)
+        yield from _progress(instance, attempt, seen, world.now)
     elif instance.phase is Phase.SERVING and not deployment.stop_now:
         until = world.now + DRAIN_US if _impatient(deployment, world) else None
         yield Change(instance.id, why, (State.RUNNING, Phase.DRAINING), {"drain_until": until}, drain=True)
@@ -173,7 +184,7 @@ def _let_go(deployment: Deployment, instance: Instance, world: World) -> bool:
     return instance.drained or overdue or hurried or not world.gateway_up
 
 
-def _progress(instance: Instance, seen: Seen, now: int) -> Iterator[Action]:
+def _progress(instance: Instance, attempt: Attempt, seen: Seen, now: int) -> Iterator[Action]:
     def move(state: State, phase: Phase, cause: str, **more: Any) -> Change:
         return Change(instance.id, cause, (state, phase), **more)
 
@@ -192,7 +203,7 @@ def _progress(instance: Instance, seen: Seen, now: int) -> Iterator[Action]:
                 Phase.SERVING,
                 "the engine answered with a token",
                 instance={"ready_at": now, "served": 1, "retry_at": None},
-                attempt={"ready_at": now},
+                attempt={"ready_at": now} if attempt.ready_at is None else {},
             )
     elif seen.lost:
         yield move(State.PENDING, Phase.LOADING, "the engine stopped answering", instance={"ready_at": None})
@@ -200,14 +211,16 @@ def _progress(instance: Instance, seen: Seen, now: int) -> Iterator[Action]:
         yield Change(instance.id, "served for ten minutes", instance={"failure_count": 0})
 
 
-def _ended(instance: Instance, attempt: Attempt, ended: Ended, world: World) -> Change:
+def _ended(instance: Instance, attempt: Attempt, ended: Ended, plan: Plan, world: World) -> Change:
     row: dict[str, Any] = {"ended_at": ended.at, "exit_code": ended.exit_code, "exit_signal": ended.exit_signal}
     down: dict[str, Any] = {"pid": None, "endpoint": None, "ready_at": None, "drain_until": None}
-    if attempt.stop_at is not None:
-        return Change(instance.id, "the engine ended", (State.STOPPED, _rest(world)), down, row)
     if ended.rebooted:
         return Change(instance.id, "the machine went down", (State.STOPPED, Phase.BY_SHUTDOWN), down, row)
-    count = instance.failure_count + 1 if instance.failure_code == ended.code else 1
+    if attempt.stop_at is not None:
+        return Change(instance.id, "the engine ended", (State.STOPPED, plan.rest), down, row)
+    # Whatever the code: an engine that fails in two ways by turns would else be started for ever, and without a pause.
+    healthy = instance.ready_at is not None and ended.at - instance.ready_at >= HEALTHY_AFTER_US
+    count = 1 if healthy else instance.failure_count + 1
     delay = retry_delay_us(ended.code, count, instance.served)
     failure: dict[str, Any] = {
         "failure_code": ended.code,
@@ -220,21 +233,16 @@ def _ended(instance: Instance, attempt: Attempt, ended: Ended, world: World) -> 
     return Change(instance.id, ended.code, (State.FAILED, Phase.FAILED), down | failure, row, detail=ended.evidence)
 
 
-def _rest(world: World) -> Phase:
-    return Phase.BY_SHUTDOWN if world.shutting_down else Phase.BY_USER
-
-
-def _uncreated(instance: Instance, attempt: Attempt, role: Role, world: World) -> Iterator[Action]:
+def _uncreated(instance: Instance, attempt: Attempt, plan: Plan, world: World) -> Iterator[Action]:
     """An intent that the backend has not carried out: carry it out now, or drop it."""
     weights = world.weights.get(instance.variant_id)
-    if role is not Role.KEEP:
-        yield Change(
-            instance.id, "stopped before it began", (State.STOPPED, _rest(world)), attempt={"ended_at": world.now}
-        )
+    if plan.roles[instance.id] is not Role.KEEP:
+        at_rest = (State.STOPPED, plan.rest)
+        yield Change(instance.id, "stopped before it began", at_rest, attempt={"ended_at": world.now})
     elif weights is None or weights.present:
         yield Create(instance.id, attempt.id)
     elif weights.code is not None:
-        yield _ended(instance, attempt, Ended(world.now, weights.code, weights.evidence), world)
+        yield _ended(instance, attempt, Ended(world.now, weights.code, weights.evidence), plan, world)
     else:
         if instance.phase is Phase.ALLOCATING:
             yield Change(instance.id, "the weights are not here yet", (State.PENDING, Phase.COPYING_FILES))
@@ -242,20 +250,14 @@ def _uncreated(instance: Instance, attempt: Attempt, role: Role, world: World) -
             yield Fetch(instance.id, instance.variant_id)
 
 
-def _revive(deployment: Deployment, instance: Instance, world: World) -> Iterator[Action]:
+def _revive(deployment: Deployment, instance: Instance, plan: Plan, world: World) -> Iterator[Action]:
     """An instance that should run and has no attempt under way: begin one, if it may."""
-    asked_at = max(deployment.wish_at, deployment.restart_at or 0)
+    asked, cause = True, "wished to run"
     if instance.state is State.FAILED:
-        asked = asked_at > (instance.failed_at or 0)
+        asked = max(deployment.wish_at, deployment.restart_at or 0) > (instance.failed_at or 0)
         due = instance.retry_at is not None and world.now >= instance.retry_at
         cause = "asked to start" if asked else f"retry after {instance.failure_code}" if due else ""
-    elif instance.phase is Phase.BY_SHUTDOWN and not world.resume_after_reboot:
-        asked = asked_at > instance.since
-        cause = "asked to start" if asked else ""
-    else:
-        asked = True
-        cause = "wished to run"
-    if not cause:
+    if not cause or plan.room <= 0:
         return
     attempt = instance.attempt
     if attempt is not None and attempt.released_at is None:
@@ -264,12 +266,11 @@ def _revive(deployment: Deployment, instance: Instance, world: World) -> Iterato
         yield Begin(instance.id, cause, forgive=asked)
 
 
-def _leave(instance: Instance, role: Role, world: World) -> Iterator[Action]:
+def _leave(instance: Instance, plan: Plan) -> Iterator[Action]:
     """An instance that should not run and does not: stopped, and then gone if it is to go."""
     if instance.state is not State.STOPPED:
-        cause = "wished to stop"
-        yield Change(instance.id, cause, (State.STOPPED, _rest(world)), {"retry_at": None})
-    elif role is Role.REMOVE:
+        yield Change(instance.id, "wished to stop", (State.STOPPED, plan.rest), {"retry_at": None})
+    elif plan.roles[instance.id] is Role.REMOVE:
         attempt = instance.attempt
         if attempt is not None and attempt.released_at is None:
             yield Release(instance.id, attempt.id)

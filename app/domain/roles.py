@@ -21,11 +21,17 @@ class Role(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A role for every instance with the reason where it is not KEEP, and how many instances are to be added."""
+    """A role for every instance with the reason where it is not KEEP.
+
+    `missing` is how many instances are to be added, `room` how many may begin to come up now. `rest` is the phase of
+    what is stopped.
+    """
 
     roles: dict[str, Role]
     why: dict[str, str] = field(default_factory=dict)
     missing: int = 0
+    room: int = 0
+    rest: Phase = Phase.BY_USER
 
 
 def assign(deployment: Deployment, world: World) -> Plan:
@@ -36,47 +42,75 @@ def assign(deployment: Deployment, world: World) -> Plan:
     if deployment.wish == "stopped":
         return _all(everyone, Role.STOP, "stopped by the user")
     if world.shutting_down:
-        return _all(everyone, Role.STOP, "everything is taken down")
-    no_room = world.no_room.get(deployment.id, "")
+        return _all(everyone, Role.STOP, "everything is taken down", Phase.BY_SHUTDOWN)
+    if _went_down(deployment, world):
+        return Plan({i.id: Role.STOP if _intended(i) else Role.KEEP for i in everyone}, rest=Phase.BY_SHUTDOWN)
     current = sorted((i for i in everyone if i.variant_id == deployment.variant_id), key=_preference)
     old = [i for i in everyone if i.variant_id != deployment.variant_id]
     kept, surplus = current[: deployment.replicas], current[deployment.replicas :]
-    plan = Plan({i.id: Role.KEEP for i in kept})
+    # What rests takes no memory, but is owed its place before anything is added.
+    resting = [i for i in kept if not _occupies(i)]
+    no_room = world.no_room.get(deployment.id, "")
+    room = deployment.replicas + (0 if no_room else 1) - sum(map(_occupies, everyone))
+    missing = max(0, min(deployment.replicas - len(kept), room - len(resting)))
+    plan = Plan({i.id: Role.KEEP for i in kept}, {}, missing, room)
     _mark(plan, surplus, "more replicas than wished")
-    missing = _roll(plan, deployment, kept, old, no_room)
+    _retire(plan, deployment, kept, old)
+    if no_room and room <= 0:
+        _make_room(plan, deployment, kept, old, no_room)
     _restart(plan, deployment, kept)
-    return Plan(plan.roles, plan.why, missing)
+    return plan
 
 
-def _all(instances: tuple[Instance, ...], role: Role, why: str) -> Plan:
-    return Plan({i.id: role for i in instances}, {i.id: why for i in instances})
+def _went_down(deployment: Deployment, world: World) -> bool:
+    """Whether the machine went down since somebody last asked for this deployment: then nothing of it starts anew.
+
+    What counts is when it went down and not when that was noticed: somebody may have asked in between.
+    """
+    asked_at = max(deployment.wish_at, deployment.restart_at or 0)
+    down = any(at is not None and at >= asked_at for at in (_down_at(i, world) for i in deployment.instances))
+    return down and not world.resume_after_reboot
 
 
-def _roll(plan: Plan, deployment: Deployment, kept: list[Instance], old: list[Instance], no_room: str) -> int:
-    """Roles for the instances of earlier variants; how many instances of the current one to add now."""
-    lacking = deployment.replicas - len(kept)
+def _down_at(instance: Instance, world: World) -> int | None:
+    """When the instance went down with its machine, or with everything else; None if it did not."""
+    attempt = instance.attempt
+    if instance.phase is Phase.BY_SHUTDOWN:
+        return instance.since if attempt is None or attempt.ended_at is None else attempt.ended_at
+    seen = None if attempt is None or attempt.ended_at is not None else world.seen.get(attempt.id)
+    return seen.ended.at if seen is not None and seen.ended is not None and seen.ended.rebooted else None
+
+
+def _all(instances: tuple[Instance, ...], role: Role, why: str, rest: Phase = Phase.BY_USER) -> Plan:
+    return Plan({i.id: role for i in instances}, {i.id: why for i in instances}, rest=rest)
+
+
+def _retire(plan: Plan, deployment: Deployment, kept: list[Instance], old: list[Instance]) -> None:
+    """Of the instances of earlier variants keep as many that serve as the current one still lacks."""
     serving = [i for i in old if _serves(i)]
-    _mark(plan, [i for i in old if not _serves(i)], "replaced by a later variant")
     needed = max(0, deployment.replicas - sum(map(_serves, kept)))
-    plan.roles.update({i.id: Role.KEEP for i in serving})
+    _mark(plan, [i for i in old if not _serves(i)], "replaced by a later variant")
     _mark(plan, serving[needed:], "replaced by a later variant")
-    if not serving:
-        return lacking
-    up = sum(_occupies(i) for i in (*kept, *old))
-    if no_room:
-        coming = any(_occupies(i) and not _serves(i) for i in (*kept, *old))
-        if lacking and not coming and up >= deployment.replicas:
-            _mark(plan, serving[:1], f"replaced by a later variant, stopped first: {no_room}")
-        return max(0, min(lacking, deployment.replicas - up))
-    return max(0, min(lacking, deployment.replicas + 1 - up))
+    plan.roles.update({i.id: Role.KEEP for i in serving[:needed]})
+
+
+def _make_room(plan: Plan, deployment: Deployment, kept: list[Instance], old: list[Instance], no_room: str) -> None:
+    """Stop one old replica, whose memory a new one waits for, unless something comes or goes already."""
+    serving = [i for i in old if plan.roles[i.id] is Role.KEEP]
+    failed = any(i.state is State.FAILED for i in kept)
+    under_way = any(
+        _occupies(i) and (not _serves(i) or plan.roles[i.id] is not Role.KEEP) for i in deployment.instances
+    )
+    if not failed and not under_way:
+        _mark(plan, serving[:1], f"replaced by a later variant, stopped first: {no_room}")
 
 
 def _restart(plan: Plan, deployment: Deployment, kept: list[Instance]) -> None:
     """Stop what was started before the last restart was asked for: at once if it does not serve, else one by one."""
     stale = [i for i in kept if _stale(i, deployment.restart_at)]
-    others_serve = all(_serves(i) for i in kept)
+    all_serve = len(kept) == deployment.replicas and all(map(_serves, kept))
     for instance in stale:
-        if not _serves(instance) or (others_serve and instance is stale[0]):
+        if not _serves(instance) or (all_serve and instance is stale[0]):
             plan.roles[instance.id] = Role.STOP
             plan.why[instance.id] = "restarted by the user"
 
@@ -100,7 +134,13 @@ def _serves(instance: Instance) -> bool:
 
 def _occupies(instance: Instance) -> bool:
     """Whether the instance holds memory, or is about to."""
-    return instance.state in (State.NON_BOOTSTRAP, State.PENDING, State.RUNNING)
+    return instance.state in (State.PENDING, State.RUNNING)
+
+
+def _intended(instance: Instance) -> bool:
+    """Whether the instance has an attempt that no backend was seen to carry out."""
+    attempt = instance.attempt
+    return attempt is not None and attempt.started_at is None and attempt.ended_at is None
 
 
 def _preference(instance: Instance) -> tuple[int, str]:

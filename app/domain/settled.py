@@ -6,7 +6,7 @@ from app.domain.facts import Deployment, Instance
 from app.domain.lifecycle import Phase, State
 from app.domain.status import Status, derive
 
-Outcome = Literal["reached", "failed", "under way"]
+Outcome = Literal["reached", "failed", "at rest", "under way"]
 
 
 def settled(deployment: Deployment | None) -> Outcome:
@@ -14,7 +14,8 @@ def settled(deployment: Deployment | None) -> Outcome:
 
     A wish to run is reached when a replica of the current variant, started after any restart that was asked for,
     serves and nothing older is left. It has failed when no replica of that variant will be tried again; failures from
-    before the wish do not count. A failure with a planned retry is still under way.
+    before the wish do not count. A failure with a planned retry is still under way. It is at rest when everything was
+    shut down and nobody has asked for it to start since.
     """
     if deployment is None:
         return "reached"
@@ -26,6 +27,8 @@ def settled(deployment: Deployment | None) -> Outcome:
     if any(i.state is State.RUNNING and i.phase is Phase.SERVING and not _stale(i, deployment) for i in current):
         left = any(i not in current or _stale(i, deployment) for i in deployment.instances)
         return "under way" if left else "reached"
+    if deployment.instances and all(_shut_down(i, asked_at) for i in deployment.instances):
+        return "at rest"
     if current and all(_failed_for_good(i, asked_at) for i in current):
         return "failed"
     return "under way"
@@ -35,6 +38,10 @@ def _stale(instance: Instance, deployment: Deployment) -> bool:
     """Whether a restart that was asked for has not reached the instance yet."""
     attempt, restart_at = instance.attempt, deployment.restart_at
     return restart_at is not None and attempt is not None and attempt.created_at < restart_at
+
+
+def _shut_down(instance: Instance, asked_at: int) -> bool:
+    return instance.state is State.STOPPED and instance.phase is Phase.BY_SHUTDOWN and instance.since >= asked_at
 
 
 def _failed_for_good(instance: Instance, asked_at: int) -> bool:

@@ -56,8 +56,10 @@ def fetch(home: Home, progress: Progress, cancelled: Cancelled, what: Published 
 
 
 def _download(incoming: Path, progress: Progress, cancelled: Cancelled, what: Published) -> Path:
-    # Plain HTTP can be stopped between two chunks; Xet's transfers go on behind a progress bar that raises.
-    os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
+    # Plain HTTP can be stopped between two chunks; Xet's transfers go on behind a progress bar that raises. And nobody
+    # is to be told more than that this file is wanted.
+    for name in ("HF_HUB_DISABLE_XET", "HF_HUB_DISABLE_TELEMETRY"):
+        os.environ.setdefault(name, "1")
     import httpx2
     from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
@@ -70,7 +72,7 @@ def _download(incoming: Path, progress: Progress, cancelled: Cancelled, what: Pu
 
     endpoint = os.environ.get("HF_ENDPOINT") or None
     token = os.environ.get("HF_TOKEN") or None
-    hub = endpoint or "the model hub"
+    hub = endpoint or "The model hub"
     url = hf_hub_url(what.repo, what.file, revision=what.revision, endpoint=endpoint)
     try:
         # One look without retries: hf_hub_download tries for half a minute before it says that there is no network.

@@ -86,6 +86,8 @@ def _format(path: Path) -> str:
     """What kind of weights the file holds, by its first bytes; by its name where those say nothing."""
     if path.is_dir():
         return "safetensors" if any(path.glob("*.safetensors")) else "unknown"
+    if not path.is_file():
+        return "unknown"  # a pipe would be waited for
     with path.open("rb") as file:
         if file.read(len(_GGUF)) == _GGUF:
             return "gguf"

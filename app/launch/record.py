@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from sqlmodel import Session, col, select
 
@@ -11,23 +11,12 @@ from app.launch.environment import drop_environment, keep_environment
 from app.launch.options import Options
 from app.launch.plan import Plan, free_name
 from app.settings import Home
-from app.store import keys, wishes
+from app.store import wishes
 from app.store.tables import Deployment
 
 
-@dataclass(frozen=True, slots=True)
-class Launched:
-    """A deployment that was wished for, with the key that was made for it, if one was."""
-
-    name: str
-    id: str
-    key: keys.Made | None
-
-
-def record_launch(
-    session: Session, home: Home, plan: Plan, options: Options, actor: str, *, with_key: bool
-) -> Launched:
-    """Wish for what `plan` says. Raises what failed in the plan, and NAME_TAKEN.
+def record_launch(session: Session, home: Home, plan: Plan, options: Options, actor: str) -> Deployment:
+    """Wish for what `plan` says; the row. Raises what failed in the plan, and NAME_TAKEN.
 
     A name that was made from the model's is made again here, where nobody else can take it meanwhile.
     """
@@ -36,9 +25,7 @@ def record_launch(
         taken = session.exec(select(Deployment.name).where(col(Deployment.gone_at).is_(None))).all()
         plan = replace(plan, name=free_name(plan.base, taken))
     with _environment(home, plan, options) as spec:
-        deployment = wishes.launch(session, plan.name, spec, plan.replicas, actor)
-        made = keys.create(session, plan.name, (plan.name,), None) if with_key else None
-        return Launched(plan.name, deployment.id, made)
+        return wishes.launch(session, plan.name, spec, plan.replicas, actor)
 
 
 def record_change(session: Session, home: Home, plan: Plan, options: Options, actor: str) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.render.cells import Cell, Line, line, table
-from app.render.words import UNKNOWN, moment, span
+from app.render.words import UNKNOWN, latency, moment
 
 
 def document(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -39,10 +39,10 @@ def request_lines(row: Mapping[str, Any], document: Mapping[str, Any]) -> list[L
 
 
 def _figures(row: Mapping[str, Any]) -> str:
-    ttft, took = (UNKNOWN if row[key] is None else span(row[key]) for key in ("ttft_us", "duration_us"))
+    ttft, took = (UNKNOWN if row[key] is None else latency(row[key]) for key in ("ttft_us", "duration_us"))
     about = "about " if row["estimated"] else ""
     return f"TTFT {ttft} · took {took} · {about}{row['tokens_in']} in {row['tokens_out']} out"
 
 
 def _since(row: Mapping[str, Any], at: object) -> str:
-    return span(at - row["started_at"]) if isinstance(at, int) else UNKNOWN
+    return latency(at - row["started_at"]) if isinstance(at, int) else UNKNOWN

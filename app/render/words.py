@@ -18,6 +18,11 @@ def span(us: int) -> str:
     return f"{whole} s"
 
 
+def latency(us: int) -> str:
+    """A short time, in milliseconds below one second: `17 ms`, `1.2 s`."""
+    return f"{round(us / 1_000)} ms" if us < 1_000_000 else span(us)
+
+
 def brief(us: int) -> str:
     """A length of time in one unit, for where precision distracts: `40s`, `2m`, `4h`, `3d`."""
     seconds = max(0, us) // 1_000_000

@@ -6,29 +6,22 @@ The points are counted as they are passed, so `kill_at` = 1, 2, 3 … enumerates
 import os
 import signal
 from collections.abc import Awaitable, Callable
+from functools import partial
 from itertools import count
-from multiprocessing import get_context
 from multiprocessing.context import ForkServerProcess
-from pathlib import Path
 from typing import Any
 
 from app.settings import Home
-
-FORKS = get_context("forkserver")
-FORKS.set_forkserver_preload(["tests.control.crashing", "app.control.server", "backends.process"])
+from tests.control import servers
 
 
 def start_server(home: Home, kill_at: int | None = None) -> ForkServerProcess:
     """A server on `home`, without a gateway, that dies at its `kill_at`-th point."""
-    process = FORKS.Process(target=_serve, args=(str(home.state), kill_at))
-    process.start()
-    return process
+    return servers.start(home, servers.without_gateway, partial(_crash, kill_at))
 
 
-def _serve(state: str, kill_at: int | None) -> None:
-    import app.control.gateway
+def _crash(kill_at: int | None) -> None:
     from app.control.loop import Controller
-    from app.control.server import serve
     from backends.process import ProcessBackend
 
     passed = count(1)
@@ -53,6 +46,3 @@ def _serve(state: str, kill_at: int | None) -> None:
         (ProcessBackend, "delete"),
     ):
         setattr(owner, name, around(getattr(owner, name)))
-    setattr(app.control.gateway, "spawn", lambda *_: None)  # noqa: B010 # it is not the module's to export
-    os.environ["STOKER_HOME"] = state
-    serve(Home(Path(state), Path(state)), wait=False)

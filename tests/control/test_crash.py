@@ -8,6 +8,7 @@ import pytest
 from app.settings import Home
 from app.store import read, wishes
 from tests.control.crashing import start_server
+from tests.control.servers import end
 from tests.control.support import engines, launch, new_home, see, status, wait_for, wish
 
 LANES = 2
@@ -49,8 +50,7 @@ def _survives(home: Home, kill_at: int) -> bool:
     finally:
         for server in (first, second):
             if server is not None:
-                server.terminate()
-                server.join()
+                end(server)
 
 
 def _rows_tell_the_truth(home: Home, running: dict[int, str]) -> None:

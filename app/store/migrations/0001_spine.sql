@@ -48,7 +48,7 @@ CREATE TABLE variants (
     UNIQUE (deployment_id, number)
 ) STRICT;
 
--- `name` is the deployment's with a letter. `failure_count` counts failures in a row with `failure_code`.
+-- `name` is the deployment's with a letter. `failure_count` counts failures in a row, the last `failure_code`.
 -- `served` says whether this instance ever answered; `ready_at` when it last began to.
 CREATE TABLE instances (
     id TEXT PRIMARY KEY NOT NULL CHECK (length(id) = 26),

@@ -1,0 +1,71 @@
+"""What the edge knows of the store: one immutable picture in memory, so that no request waits for a database."""
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from app.domain.facts import Deployment
+from app.domain.variant import VariantSpec
+from app.store import read
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An API key. `scope` holds ids of deployments, None for all of them. Times are UTC microseconds."""
+
+    id: str
+    digest: bytes
+    scope: frozenset[str] | None
+    expires_at: int | None
+    revoked_at: int | None
+
+    def covers(self, deployment: Deployment) -> bool:
+        """Whether the key may call `deployment`."""
+        return self.scope is None or deployment.id in self.scope
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The store at `generation`: keys by public part, deployments by name, variants by id.
+
+    `secrets` maps attempts to the key that their engine asks for; an attempt without one is not in it.
+    """
+
+    generation: int
+    keys: Mapping[str, Key]
+    deployments: Mapping[str, Deployment]
+    specs: Mapping[str, VariantSpec]
+    secrets: Mapping[str, str]
+
+    def callable_by(self, key: Key) -> list[Deployment]:
+        """The deployments that `key` may call, by name."""
+        return [deployment for deployment in self.deployments.values() if key.covers(deployment)]
+
+
+def read_generation(connection: sqlite3.Connection) -> int:
+    """The counter that the store's triggers move when anything in a snapshot changes."""
+    value: int = connection.execute("SELECT value FROM generations WHERE name = 'edge'").fetchone()[0]
+    return value
+
+
+def read_snapshot(connection: sqlite3.Connection) -> Snapshot:
+    """The store as of one instant, without `secrets`, which are files."""
+    connection.execute("BEGIN")
+    try:
+        deployments = read.deployments(connection)
+        variants = {d.variant_id for d in deployments} | {i.variant_id for d in deployments for i in d.instances}
+        return Snapshot(
+            generation=read_generation(connection),
+            keys={row["id"]: _key(row) for row in read.keys(connection)},
+            deployments={d.name: d for d in deployments},
+            specs=read.specs(connection, sorted(variants)),
+            secrets={},
+        )
+    finally:
+        connection.execute("COMMIT")
+
+
+def _key(row: sqlite3.Row) -> Key:
+    scope = None if row["scope"] is None else frozenset(json.loads(row["scope"]))
+    return Key(row["id"], row["digest"], scope, row["expires_at"], row["revoked_at"])
