@@ -100,11 +100,18 @@ class Prose(Lines):
         self._flow = Flow(1)
         self._style: StyleName = "plain"
         self._width = 0
+        self._follows = True
+        self._adjusting = False
 
     @property
     def following(self) -> bool:
-        """Whether the end is in view."""
-        return round(self.scroll_y) >= self.max_scroll_y
+        """Whether the end stays in view, whatever is added or however the size changes."""
+        return self._follows
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        super().watch_scroll_y(old_value, new_value)
+        if not self._adjusting:
+            self._follows = round(new_value) >= self.max_scroll_y
 
     def set_blocks(self, blocks: Sequence[Block]) -> None:
         """Show these blocks and nothing else."""
@@ -123,6 +130,8 @@ class Prose(Lines):
     def on_resize(self) -> None:
         if self.scrollable_content_region.width != self._width:
             self._wrap()
+        elif self._follows:
+            self.action_follow()
 
     def action_scroll_by(self, lines: int) -> None:
         self.scroll_to(y=round(self.scroll_y) + lines, animate=False)
@@ -134,6 +143,7 @@ class Prose(Lines):
         self.action_scroll_by(pages * max(1, self.size.height - 1))
 
     def action_follow(self) -> None:
+        self._follows = True
         self.scroll_to(y=self.max_scroll_y, animate=False)
 
     def _wrap(self) -> None:
@@ -147,10 +157,11 @@ class Prose(Lines):
         self._draw()
 
     def _draw(self) -> None:
-        follow = self.following
+        self._adjusting = True
         self.set_lines([*self._before, *self._flowing()] if self._blocks else [])
-        if follow:
+        if self._follows:
             self.action_follow()
+        self._adjusting = False
 
     def _flowing(self) -> list[Line]:
         return [[(" " * MARGIN + line, self._style)] for line in self._flow.lines]

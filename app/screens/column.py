@@ -195,6 +195,7 @@ class TalkColumn(Vertical):
                 (speed, answer.speed is not None and answer.speed == self._best.speed),
             ):
                 figures.append((f"{text} fastest", "accent") if best else (text, "dim"))
+        if answer.tokens_out is not None:
             figures.append((counts, "dim"))
         if answer.request_id:
             figures.append((f"id {safe(answer.request_id, 64)}", "dim"))
