@@ -7,13 +7,15 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on, work
-from textual.app import App, SystemCommand
+from textual.app import App, ScreenStackError, SystemCommand
 from textual.binding import BindingType
 from textual.screen import Screen
+from textual.types import NoActiveAppError
 from textual.worker import get_current_worker
 
 from app.actions import EVERYWHERE, Action, complete_command, find_command, for_screen, shown_key, with_keymap
@@ -31,6 +33,8 @@ from widgets.theme import ASCII, THEMES, UNICODE, Glyphs
 
 if TYPE_CHECKING:
     from sqlmodel import Session
+
+    from app.screens.quick import Verb
 
 READ_S = 0.25
 """Shortest time between two readings of the store; with `--slow` a second."""
@@ -60,7 +64,8 @@ class Options:
 class Console(App[None]):
     """The Textual app. A screen is made when it is first shown, and imported only then.
 
-    `selected` is the deployment that the screens are about; `names` are all there are.
+    `selected` is the deployment that the screens are about, `instance` the one of its instances where one is looked at;
+    `names` are all deployments there are.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = bindings(EVERYWHERE)
@@ -76,6 +81,7 @@ class Console(App[None]):
         self.history: list[str] = []
         self.names: tuple[str, ...] = ()
         self.selected: str | None = None
+        self.instance: str | None = None
         self._visited: list[str] = []
         self._read_at = time.monotonic()
         self._hurry = threading.Event()
@@ -98,9 +104,12 @@ class Console(App[None]):
         worker = get_current_worker()
         while not worker.is_cancelled:
             self._hurry.clear()
-            screen = self.screen
-            if isinstance(screen, ConsoleScreen) and screen.is_current:
-                self._read(screen)
+            try:
+                screen = self.screen
+                if isinstance(screen, ConsoleScreen) and screen.is_mounted:
+                    self._read(screen)
+            except (ScreenStackError, NoActiveAppError):
+                return  # it closes, and this thread is the last to hear of it
             self._hurry.wait(SLOW_READ_S if self.options.slow else READ_S)
 
     def _read(self, screen: ConsoleScreen) -> None:
@@ -234,6 +243,27 @@ class Console(App[None]):
 
     def do_open(self, argument: str) -> None:
         self.go("deployment", argument or None)
+
+    def do_stop(self, argument: str) -> None:
+        self._change("stop", argument or self.selected)
+
+    def do_start(self, argument: str) -> None:
+        self._change("start", argument or self.selected)
+
+    def do_restart(self, argument: str) -> None:
+        self._change("restart", argument or self.selected)
+
+    def do_remove(self, argument: str) -> None:
+        name = argument or self.selected
+        body = f"Its instances are stopped, its variants and its name are gone. What happened to {name} is kept."
+        if name:
+            self.confirm(f"Remove {name}?", (body,), "remove", lambda: self._change("remove", name))
+
+    def _change(self, verb: "Verb", name: str | None) -> None:
+        from app.screens.quick import change_wish
+
+        if name:
+            self.wish(f"{verb} {name}", partial(change_wish, verb, name))
 
     def do_command(self, _argument: str) -> None:
         self.screen.query_one(CommandLine).ask(":")

@@ -166,11 +166,16 @@ def variant_table(documents: Sequence[Document], now: int) -> list[Line]:
             f"▸{d['number']}" if d["current"] else str(d["number"]),
             ago(now, d["created_at"]),
             d["model"],
-            _changes(d["changed"]) or _settings(d),
+            variant_words(d),
         )
         for d in documents
     ]
     return table(("VARIANT", "MADE", "MODEL", "WHAT"), body, right=("VARIANT",))
+
+
+def variant_words(document: Document) -> str:
+    """What a variant changed, or of the first one what it is."""
+    return change_words(document["changed"]) or _settings(document)
 
 
 def failure_lines(fail: Document, now: int) -> list[Line]:
@@ -214,7 +219,8 @@ def _serves(instance: Instance) -> bool:
     return instance.state is State.RUNNING and instance.phase is Phase.SERVING and instance.unreachable_since is None
 
 
-def _changes(changed: Mapping[str, Sequence[Any]]) -> str:
+def change_words(changed: Mapping[str, Sequence[Any]]) -> str:
+    """`context 8192 → 4096, KV f16 → q8_0`, from fields with what was before and after."""
     return ", ".join(f"{_label(key)} {_value(before)} → {_value(after)}" for key, (before, after) in changed.items())
 
 

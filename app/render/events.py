@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app.render.cells import Cell, Line, line, table
-from app.render.words import moment
+from app.render.words import clock, moment
 
 _GOOD = ("DEPLOYED", "running/serving")
 _BAD = ("FAILED", "MUST_REDOWNLOAD", "failed/failed")
@@ -27,6 +27,18 @@ def transition(event: Mapping[str, Any]) -> Cell:
     before, after = event["from"], event["to"]
     text = after if before in (None, after) else f"{before} → {after}"
     return Cell(text, "good" if after in _GOOD else "bad" if after in _BAD else "plain")
+
+
+def recent(documents: Sequence[Mapping[str, Any]], now: int) -> list[Line]:
+    """Events newest first, in little room: the time of day or the day, and of an instance's states only the phases."""
+    body = [(clock(d["at"], now), d["subject"], _phases(d), _why(d)) for d in reversed(documents)]
+    return table(("TIME", "SUBJECT", "CHANGE", "WHY"), body)
+
+
+def _phases(event: Mapping[str, Any]) -> Cell:
+    change = transition(event)
+    words = (state.rpartition("/")[2].replace("_", " ") for state in change.text.split(" → "))
+    return Cell(" → ".join(words), change.tone)
 
 
 def follow_line(event: Mapping[str, Any]) -> Line:

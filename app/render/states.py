@@ -25,7 +25,7 @@ _STATE: dict[str, tuple[str, Tone]] = {
 }
 _RESULT: dict[str, tuple[str, Tone]] = {"pass": ("●", "good"), "warn": ("◔", "look"), "fail": ("✖", "bad")}
 _ASCII = str.maketrans(
-    {"●": "*", "◐": "~", "◔": ".", "○": "o", "✖": "x", "\N{EN DASH}": "-", "→": ">", "·": "-", "…": "~"}
+    {"●": "*", "◐": "~", "◔": ".", "○": "o", "✖": "x", "▸": ">", "\N{EN DASH}": "-", "→": ">", "·": "-", "…": "~"}
 )
 
 

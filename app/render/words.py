@@ -46,6 +46,12 @@ def moment(at: int | None) -> str:
     return datetime.fromtimestamp(at // 1_000_000).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
+def clock(at: int, now: int) -> str:
+    """A time of this machine's zone in little room: `14:31:09` on the day of `now`, else `Nov 20 14:31`."""
+    when, today = (datetime.fromtimestamp(us // 1_000_000).astimezone() for us in (at, now))
+    return when.strftime("%H:%M:%S" if when.date() == today.date() else "%b %d %H:%M")
+
+
 def size(count: int | None) -> str:
     """Bytes in units of 1000, as disks and downloads are sold: `98.4 MB`."""
     if count is None:

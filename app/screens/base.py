@@ -22,7 +22,7 @@ from app.settings import Home
 from widgets.chrome import Header, KeyLine, MessageLine, Rule
 from widgets.prompt import CommandLine
 from widgets.spans import Span
-from widgets.theme import ASCII
+from widgets.theme import ASCII, Glyphs
 
 if TYPE_CHECKING:
     from app.console import Console
@@ -35,6 +35,12 @@ def bindings(where: str) -> list[BindingType]:
         for a in ACTIONS
         if a.where == where and a.keys
     ]
+
+
+def to_spans(line: cells.Line, glyphs: Glyphs) -> list[Span]:
+    """A rendered line as a widget takes it: safe, and with our own signs in ASCII where the glyphs are."""
+    texts: list[Span] = [(safe(cell.text), cell.tone) for cell in line]
+    return [(to_ascii(text), style) for text, style in texts] if glyphs is ASCII else texts
 
 
 TABS = (("1", "fleet"), ("2", "launch"), ("3", "logs"), ("4", "play"), ("6", "access"))

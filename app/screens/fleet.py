@@ -1,7 +1,6 @@
 """Fleet: every deployment in a table, and below it the one under the cursor: its instances, or why it failed."""
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
 from typing import Any, ClassVar
 
 from textual import on
@@ -19,7 +18,7 @@ from app.render.deployment import Document
 from app.render.states import instance_cell
 from app.render.words import UNKNOWN, span
 from app.screens.base import ConsoleScreen, bindings
-from app.screens.quick import Verb, change_wish, launch_bundled
+from app.screens.quick import launch_bundled
 from app.settings import Home
 from widgets.chrome import Rule
 from widgets.columns import Column
@@ -235,26 +234,6 @@ class FleetScreen(ConsoleScreen):
         row = self._selected()
         if row is not None and row[0]["url"]:
             self.console.copy(row[0]["url"], "URL")
-
-    def do_stop(self, argument: str) -> None:
-        self._wish("stop", argument)
-
-    def do_start(self, argument: str) -> None:
-        self._wish("start", argument)
-
-    def do_restart(self, argument: str) -> None:
-        self._wish("restart", argument)
-
-    def do_remove(self, argument: str) -> None:
-        name = argument or self.console.selected
-        if name:
-            body = (f"Its instances are stopped, its variants and its name are gone. What happened to {name} is kept.",)
-            self.console.confirm(f"Remove {name}?", body, "remove", lambda: self._wish("remove", name))
-
-    def _wish(self, verb: Verb, argument: str) -> None:
-        name = argument or self.console.selected
-        if name:
-            self.console.wish(f"{verb} {name}", partial(change_wish, verb, name))
 
 
 def _searchable(document: Mapping[str, Any]) -> str:

@@ -23,6 +23,13 @@ def change_wish(verb: Verb, name: str, session: "Session") -> None:
     change[verb](session, name, actor())
 
 
+def roll_back(name: str, number: int, session: "Session") -> None:
+    """Wish the deployment `name` to run its variant `number` again."""
+    from app.store import wishes
+
+    wishes.rollback(session, name, number, actor())
+
+
 def launch_bundled(console: "Console") -> None:
     """Wish for the bundled model with everything as it is by default, and put the cursor on it."""
     options = Options(model="smollm2")

@@ -8,6 +8,8 @@ renamed. `times` holds pairs of little-endian u64: a global offset, and the UTC 
 import json
 import os
 import struct
+from array import array
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,10 +35,67 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True)
-class _Segment:
+class Segment:
+    """One file of the output: its name, the global offset of its first byte, and which file it was when that was said.
+
+    `inode` is None where nobody has said it.
+    """
+
     name: str
     start: int
     inode: int | None = None
+
+
+def segments(directory: Path) -> list[Segment]:
+    """The files that hold the output of an attempt, in order; before any is recorded, the one that will be first."""
+    try:
+        record = json.loads((directory / "record.json").read_bytes())
+        found = [Segment(str(s["name"]), int(s["start"]), s.get("inode")) for s in record.get("segments", ())]
+    except (FileNotFoundError, ValueError, TypeError, KeyError, AttributeError):
+        found = []
+    return sorted(found, key=lambda segment: segment.start) or [Segment("head.log", 0)]
+
+
+class TimeIndex:
+    """When the output of an attempt came, read from `times` and kept in memory, 16 bytes an entry."""
+
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / "times"
+        self._read = (0, 0)
+        self._offsets = array("Q")
+        self._times = array("Q")
+
+    def refresh(self) -> None:
+        """Read what has been added; all of it if the file is another one, because output was rotated away."""
+        try:
+            with self._path.open("rb") as file:
+                inode, end = self._read
+                status = os.fstat(file.fileno())
+                if status.st_ino != inode or status.st_size < end:
+                    self._offsets, self._times, end = array("Q"), array("Q"), 0
+                file.seek(end)
+                data = file.read()
+        except FileNotFoundError:
+            return
+        whole = len(data) // _PAIR.size * _PAIR.size
+        pairs = list(_PAIR.iter_unpack(data[:whole]))
+        # In this order, because another thread may look an offset up meanwhile.
+        self._times.extend(at for _, at in pairs)
+        self._offsets.extend(offset for offset, _ in pairs)
+        self._read = status.st_ino, end + whole
+
+    def time_at(self, offset: int) -> int | None:
+        """The UTC microsecond at which the byte at a global offset came, or up to a second earlier; None if unknown."""
+        i = bisect_right(self._offsets, offset) - 1
+        return self._times[i] if i >= 0 else None
+
+    def offset_at(self, at: int) -> int | None:
+        """The global offset that output had reached at a UTC microsecond, or up to a second earlier.
+
+        None if nothing came since.
+        """
+        pairs = zip(self._offsets, self._times, strict=False)
+        return next((offset for offset, time in pairs if time + _INDEX_US > at), None)
 
 
 class AttemptLog:
@@ -64,7 +123,7 @@ class AttemptLog:
     def end(self) -> int:
         """The global offset of the next byte that will be written."""
         for _ in range(_TRIES):
-            last = self._segments()[-1]
+            last = segments(self._directory)[-1]
             try:
                 with self._open(last) as file:
                     return last.start + os.fstat(file.fileno()).st_size
@@ -74,16 +133,16 @@ class AttemptLog:
 
     def offset_at(self, since_us: int) -> int:
         """The global offset that output had reached at UTC microsecond `since_us`, or up to a second earlier."""
-        try:
-            data = (self._directory / "times").read_bytes()
-        except FileNotFoundError:
+        if not (self._directory / "times").exists():
             return 0
-        pairs = _PAIR.iter_unpack(data[: len(data) // _PAIR.size * _PAIR.size])
-        return next((int(offset) for offset, at in pairs if at + _INDEX_US > since_us), self.end())
+        index = TimeIndex(self._directory)
+        index.refresh()
+        found = index.offset_at(since_us)
+        return self.end() if found is None else found
 
     def _read(self, offset: int, limit: int) -> Piece:
-        segments = self._segments()
-        for segment, after in zip(segments, (*segments[1:], None), strict=True):
+        found = segments(self._directory)
+        for segment, after in zip(found, (*found[1:], None), strict=True):
             if after is not None and offset >= after.start:
                 continue
             begin = max(offset, segment.start)
@@ -94,20 +153,12 @@ class AttemptLog:
                 return Piece(begin, data, begin - offset)
         return Piece(offset, b"")
 
-    def _open(self, segment: _Segment) -> BinaryIO:
+    def _open(self, segment: Segment) -> BinaryIO:
         file = (self._directory / segment.name).open("rb")
         if segment.inode not in (None, os.fstat(file.fileno()).st_ino):
             file.close()
             raise _Moved
         return file
-
-    def _segments(self) -> list[_Segment]:
-        try:
-            record = json.loads((self._directory / "record.json").read_bytes())
-            found = [_Segment(str(s["name"]), int(s["start"]), s.get("inode")) for s in record.get("segments", ())]
-        except (FileNotFoundError, ValueError, TypeError, KeyError, AttributeError):
-            found = []
-        return sorted(found, key=lambda segment: segment.start) or [_Segment("head.log", 0)]
 
 
 class _Moved(Exception):

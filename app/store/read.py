@@ -108,6 +108,14 @@ def events(connection: sqlite3.Connection, deployment_id: str, after: int = 0) -
     ).fetchall()
 
 
+def events_before(connection: sqlite3.Connection, deployment_id: str, newest: int) -> int:
+    """The id of the event in front of the `newest` last ones of a deployment, 0 if there are no more than those."""
+    row = connection.execute(
+        "SELECT id FROM events WHERE deployment_id = ? ORDER BY id DESC LIMIT 1 OFFSET ?", (deployment_id, newest)
+    ).fetchone()
+    return 0 if row is None else int(row["id"])
+
+
 def keys(connection: sqlite3.Connection) -> list[Row]:
     """Every key ever made, oldest first."""
     return connection.execute("SELECT * FROM keys ORDER BY created_at, id").fetchall()
