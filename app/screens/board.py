@@ -10,7 +10,6 @@ from textual.events import DescendantFocus
 from textual.message import Message
 
 from app.domain.chat import COLUMNS, ChatSettings, Target, Turn, messages, request_body
-from app.render import cells
 from app.render.targets import Candidate
 from app.screens.column import Best, TalkColumn
 from app.talk import Client
@@ -42,13 +41,13 @@ class TalkBoard(Vertical):
         column: TalkColumn
         turn: Turn
 
-    def __init__(self, *, glyphs: Glyphs, slow: bool, spans: Callable[[cells.Line], Line]) -> None:
-        """`spans` makes a rendered line fit for a widget."""
+    def __init__(self, *, glyphs: Glyphs, slow: bool, line: Callable[..., Line]) -> None:
+        """`line` makes pieces of text fit for a widget."""
         super().__init__()
         self.columns: list[TalkColumn] = []
         self._active = 0
         self._candidates: Sequence[Candidate] = ()
-        self._glyphs, self._slow, self._spans = glyphs, slow, spans
+        self._glyphs, self._slow, self._line = glyphs, slow, line
 
     def compose(self) -> ComposeResult:
         yield Lines(glyphs=self._glyphs, id="tabs")
@@ -164,8 +163,8 @@ class TalkBoard(Vertical):
     def _head(self, column: TalkColumn, found: Candidate | None, marked: bool) -> Line:
         name: Span = ((self._glyphs.cursor if marked else " ") + column.target.model, "accent" if marked else "strong")
         if found is None:
-            return [name, (f"  {self._glyphs.unreachable} not there", "look")]
-        return [name, (f"  variant {found.number}  ", "dim"), *self._spans((found.state,))]
+            return self._line(name, (f"  {self._glyphs.unreachable} not there", "look"))
+        return self._line(name, (f"  variant {found.number}  ", "dim"), (found.state.text, found.state.tone))
 
 
 def _best(turns: Sequence[Turn]) -> Best:

@@ -15,7 +15,7 @@ from app.actions import shown_key
 from app.domain.chat import COLUMNS, Target, Turn
 from app.domain.fleet import Fleet
 from app.domain.ids import ulid
-from app.domain.text import clean_text, safe
+from app.domain.text import clean_text
 from app.render.keys import curl_request
 from app.render.targets import Candidate, candidates, first_choice
 from app.screens import past
@@ -88,7 +88,7 @@ class PlaygroundScreen(ConsoleScreen):
         yield Lines([(), [(" Nothing is launched yet: there is nobody to ask.", "plain")]], glyphs=glyphs, id="nobody")
         with Horizontal(id="talk"):
             yield PastChats(glyphs=glyphs, id="history")
-            yield TalkBoard(glyphs=glyphs, slow=self.console.options.slow, spans=self.spans)
+            yield TalkBoard(glyphs=glyphs, slow=self.console.options.slow, line=self.line)
         yield Rule(glyphs=glyphs)
         yield SettingsDrawer(glyphs=glyphs, id="settings")
         with Horizontal(id="ask"):
@@ -235,7 +235,7 @@ class PlaygroundScreen(ConsoleScreen):
 
     def _pick(self, title: str, then: Callable[[Target], None]) -> None:
         rows = [
-            (c.target.model, ((safe(c.target.model), "plain"), *self.spans((c.state,)), (safe(c.what), "dim")))
+            (c.target.model, self.line((c.target.model, "plain"), (c.state.text, c.state.tone), (c.what, "dim")))
             for c in self._candidates
         ]
         by_model = {c.target.model: c.target for c in self._candidates}
