@@ -103,6 +103,12 @@ ACTIONS = (
     Action("play.copy", ("y",), "play", "copy", "Copy the last answer", footer=True),
     Action("play.curl", ("c",), "play", "curl", "Copy the last request as curl", footer=True),
     Action("play.request", ("r",), "play", "steps", "Show the steps of the last request"),
+    Action("access.new", ("n",), "access", "new key", "Make a key; it is shown once", footer=True, writes=True),
+    Action("access.rotate", ("R",), "access", "rotate", "Replace the key by a new one", footer=True, writes=True),
+    Action("access.revoke", ("x",), "access", "revoke", "End the key now", footer=True, writes=True),
+    Action("access.steps", ("enter",), "access", "steps", "Show what became of the request", footer=True),
+    Action("access.filter", ("slash",), "access", "filter", "Show only requests that match", footer=True),
+    Action("access.copy", ("y",), "access", "copy", "Copy the id of the key or request"),
 )
 
 

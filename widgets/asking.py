@@ -13,7 +13,7 @@ from widgets.chrome import KeyLine, Rule
 from widgets.columns import Column
 from widgets.form import Field, Form
 from widgets.lines import Lines
-from widgets.spans import Line
+from widgets.spans import Line, fold
 from widgets.table import LineTable
 from widgets.theme import UNICODE, Glyphs
 
@@ -130,9 +130,10 @@ class FormDialog(ModalScreen[Mapping[str, str] | None]):
 
 
 class Sheet(ModalScreen[None]):
-    """Lines to read, with keys that do something with them. Only escape closes it, so that nothing is lost by chance.
+    """Lines to read, folded to the width, with keys that do something with them and say what they did.
 
-    `keys` are (key, label, what to call).
+    Only escape closes it, so that nothing is lost by chance. `indent` is where a folded line goes on. `keys` are
+    (key, label, what to call).
     """
 
     DEFAULT_CSS = _CSS.replace("{name}", "Sheet") + "Sheet #lines { height: 1fr; }"
@@ -142,18 +143,21 @@ class Sheet(ModalScreen[None]):
         self,
         title: Line,
         lines: Sequence[Line],
-        keys: Sequence[tuple[str, str, Callable[[], None]]] = (),
+        keys: Sequence[tuple[str, str, Callable[[], str]]] = (),
         *,
+        indent: int = 1,
         glyphs: Glyphs = UNICODE,
     ) -> None:
         super().__init__()
         self._title_line, self._lines, self._keys, self._glyphs = title, lines, keys, glyphs
+        self._indent = indent
 
     def compose(self) -> ComposeResult:
         with Vertical():
             yield Rule(glyphs=self._glyphs)
-            yield Lines([[(" ", "plain"), *self._title_line], ()], glyphs=self._glyphs)
-            yield Lines(self._lines, glyphs=self._glyphs, focusable=True, id="lines")
+            yield Lines([[(" ", "plain"), *self._title_line]], glyphs=self._glyphs)
+            yield Lines([()], glyphs=self._glyphs, id="note")
+            yield Lines(glyphs=self._glyphs, focusable=True, id="lines")
             keys = [(key, label) for key, label, _ in self._keys]
             yield KeyLine((*keys, ("j k", "scroll"), ("esc", "close")), glyphs=self._glyphs)
 
@@ -161,7 +165,9 @@ class Sheet(ModalScreen[None]):
         self.query_one("#lines", Lines).focus()
 
     def on_resize(self) -> None:
-        self.query_one(Vertical).styles.height = min(len(self._lines) + _AROUND, self.size.height)
+        lines = [part for line in self._lines for part in fold(line, self.size.width - 1, self._indent)]
+        self.query_one("#lines", Lines).set_lines(lines)
+        self.query_one(Vertical).styles.height = min(len(lines) + _AROUND, self.size.height)
 
     def on_key(self, event: events.Key) -> None:
         if self._do(event.key):
@@ -179,5 +185,5 @@ class Sheet(ModalScreen[None]):
     def _do(self, pressed: str) -> bool:
         found = [call for key, _, call in self._keys if key == pressed]
         for call in found:
-            call()
+            self.query_one("#note", Lines).set_lines([[(f" {call()}", "accent")]])
         return bool(found)

@@ -41,6 +41,11 @@ def state(row: Mapping[str, Any], now: int) -> str:
     return "expiring" if row["rotated_to"] is not None else "active"
 
 
+def state_tone(word: str) -> Tone:
+    """The tone of a key's state."""
+    return _TONES.get(word, "dim")
+
+
 def keys_table(documents: Sequence[Mapping[str, Any]], now: int) -> list[Line]:
     """What `stoker keys ls` shows."""
     body = [
@@ -48,7 +53,7 @@ def keys_table(documents: Sequence[Mapping[str, Any]], now: int) -> list[Line]:
             d["id"],
             d["name"] or UNKNOWN,
             "all" if d["scope"] is None else ", ".join(d["scope"]) or UNKNOWN,
-            Cell(d["state"], _TONES.get(d["state"], "dim")),
+            Cell(d["state"], state_tone(d["state"])),
             UNKNOWN if d["expires_at"] is None else moment(d["expires_at"]),
             ago(now, d["last_used"]),
         )

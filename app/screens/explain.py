@@ -4,7 +4,6 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from app.domain.failures import StokerError
-from app.render import cells
 from app.render.requests import document, request_lines
 from app.settings import Home
 from app.store import read
@@ -30,12 +29,15 @@ def explain_request(screen: "ConsoleScreen", request_id: str) -> None:
         console.call_from_thread(show, row)
 
     def show(row: dict[str, Any]) -> None:
-        lines: list[cells.Line] = request_lines(row, document(row))
-        title, rest = screen.spans(lines[0]), [screen.spans(line) for line in lines[1:]]
+        title, *rest = [screen.spans(line) for line in request_lines(row, document(row))]
         sheet = Sheet(
-            title, rest, [("y", "copy id", lambda: console.copy(row["request_id"], "id"))], glyphs=console.glyphs
+            title, [[(" ", "plain"), *line] for line in rest], [("y", "copy id", copy)], glyphs=console.glyphs
         )
         console.push_screen(sheet)
+
+    def copy() -> str:
+        console.copy(request_id, "id")
+        return "id copied"
 
     screen.run_worker(find, thread=True, exit_on_error=False, exclusive=True, group="explain")
 

@@ -144,7 +144,7 @@ class LaunchScreen(ConsoleScreen):
             from app.launch.record import record_launch
 
             plan = plan_launch(options, console.home, load_presets(console.home), console.names)
-            return record_launch(session, console.home, plan, options, actor(), with_key=False).name
+            return record_launch(session, console.home, plan, options, actor()).name
 
         console.wish(f"launch {safe(options.model or '', 80)}", change, partial(console.go, "deployment"))
 

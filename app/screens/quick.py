@@ -38,7 +38,7 @@ def launch_bundled(console: "Console") -> None:
         from app.launch.record import record_launch
 
         plan = plan_launch(options, console.home, load_presets(console.home), console.names)
-        return record_launch(session, console.home, plan, options, actor(), with_key=False).name
+        return record_launch(session, console.home, plan, options, actor()).name
 
     def done(name: str) -> None:
         console.selected = name
