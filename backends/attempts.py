@@ -167,7 +167,7 @@ class Attempt:
             signal=_whole(data, "signal"),
             oom=data.get("oom") is True,
             lost=data.get("lost") is True,
-            rebooted=data.get("rebooted") is True,
+            rebooted=data.get("rebooted") is True or (data.get("shutdown") is True and label.boot_id != boot_id()),
             error=error if isinstance(error, str) else None,
             errno=_whole(data, "errno"),
         )

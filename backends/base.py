@@ -63,8 +63,9 @@ class InstanceSpec:
 class Exit:
     """How an engine ended. `signal` is set instead of `code` when a signal ended it; `at` is UTC microseconds.
 
-    `oom` is the host's own word that memory ran out; `lost` means that the end was not witnessed (a reboot, or the
-    keeper was killed), and then neither `code` nor `signal` is known. `error` is the text of a start that never ran.
+    `oom` is the host's own word that memory ran out; `lost` means that the end was not witnessed (a power cut, or the
+    keeper was killed), and then neither `code` nor `signal` is known and `at` is the last sign of life. `rebooted`:
+    the machine went down with it, in good order or not. `error` is the text of a start that never ran.
     """
 
     at: int

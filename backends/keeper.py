@@ -38,7 +38,7 @@ KEEPER = ("-I", "-S", "-c", "import sys; sys.path.append(sys.argv[1]); from back
 
 GRACE_S = 10.0
 """Seconds between SIGTERM and SIGKILL when the machine shuts down and nobody said how long."""
-BEAT_S = 10.0
+BEAT_S = 5.0
 """Seconds between two touches of the lock file, which date the end of a keeper that could not write it down."""
 
 _DRAIN_S = 0.5
@@ -68,7 +68,7 @@ class Keeper:
         }
         self._saved: dict[str, Any] | None = None
         self._exit = Exit(directory)
-        self._asked = False
+        self._asked = self._told = False
         self._kill_at = math.inf
         self._oom_kills = oom_kills()
 
@@ -112,7 +112,7 @@ class Keeper:
         return read
 
     def _ask(self, *_: object) -> None:
-        self._asked = True
+        self._asked = self._told = True
 
     def _attend(self, pid: int, pipe: int, wake: int) -> int:
         """Take the engine's output and the wishes for its end until it has ended; its exit code, or minus a signal."""
@@ -131,8 +131,8 @@ class Keeper:
                 self._kill_at = now + BEAT_S
             if now >= beat_at:
                 beat_at = now + BEAT_S
-                self._oom_kills = oom_kills()
-                os.utime(self._lock)
+                self._beat()
+                continue
             for fd, _ in poll.poll(1_000 * max(0.0, min(beat_at, self._kill_at) - now)):
                 if fd == wake:
                     os.read(wake, _CHUNK)
@@ -141,6 +141,12 @@ class Keeper:
             ended, status = os.waitpid(pid, os.WNOHANG)
             if ended:
                 return os.waitstatus_to_exitcode(status)
+
+    def _beat(self) -> None:
+        """Show that we live; and if the directory was removed, end what nobody could find any more."""
+        self._oom_kills = oom_kills()
+        os.utime(self._lock)
+        self._asked = self._asked or self._directory.gone
 
     def _end(self, pid: int) -> None:
         """Ask the engine to end; a later and more impatient wish moves its last moment forward."""
@@ -177,7 +183,10 @@ class Keeper:
 
     def _finish(self, how: dict[str, Any]) -> None:
         self._save()
-        self._exit.write({"at": time.time_ns() // 1_000, **how, "dropped": self._output.dropped})
+        # A SIGTERM that nobody wished for is how a machine goes down.
+        shutdown = self._told and self._directory.read_json("stop") is None
+        dropped = self._output.dropped
+        self._exit.write({"at": time.time_ns() // 1_000, **how, "shutdown": shutdown, "dropped": dropped})
 
 
 class Exit:
@@ -201,6 +210,8 @@ class Exit:
                 if os.pwrite(self._fd, text, 0) == len(text):
                     os.ftruncate(self._fd, len(text))
                     return self._directory.rename("exit.partial", "exit.json")
+            if self._directory.gone:
+                return None
             time.sleep(_EXIT_PAUSE_S)
             if self._fd < 0:
                 self._open()

@@ -33,6 +33,11 @@ class Directory:
     def __init__(self, path: str) -> None:
         self._fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
 
+    @property
+    def gone(self) -> bool:
+        """Whether it was removed."""
+        return os.fstat(self._fd).st_nlink == 0
+
     def open(self, name: str, flags: int) -> int:
         return os.open(name, flags | os.O_CREAT, 0o600, dir_fd=self._fd)
 

@@ -5,11 +5,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import httpx2
 
-from app.launch.models import find_bundled
+from app.launch.models import locate
+from app.settings import find_home
 from bench.figures import cpu_of, figure, paired
 
 ROUNDS = 5
@@ -19,7 +21,7 @@ STOKER = str(Path(sys.executable).with_name("stoker"))
 def commands(env: dict[str, str]) -> None:
     """The cost of the commands that only look."""
     for word in ("--help", "ps"):
-        cpu = paired(lambda w=word: cpu_of([STOKER, w], env), lambda: cpu_of([sys.executable, "-c", ""], env), ROUNDS)
+        cpu = paired(partial(cpu_of, [STOKER, word], env), partial(cpu_of, [sys.executable, "-c", ""], env), ROUNDS)
         figure(f"stoker_{word.strip('-')}_cpu", cpu["median"], "s", bare_python=cpu["beside"], ratio=cpu["ratio"])
 
 
@@ -41,7 +43,7 @@ def launches(env: dict[str, str]) -> None:
 
 def by_hand(env: dict[str, str]) -> float:
     """Seconds from starting the engine itself to its first token."""
-    model = find_bundled()
+    model = locate(find_home(env))
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         told = Path(folder, "endpoint")

@@ -34,7 +34,10 @@ _OPTIONS = (
     click.option("--replicas", type=click.IntRange(1, 1000), help="How many instances."),
     click.option("--memory", type=MemoryType(), help="Host memory that one instance may use: 400M, 2G."),
     click.option(
-        "--env", type=VariableType(), multiple=True, help="A variable for the engine; the value is kept apart."
+        "--env",
+        type=VariableType(),
+        multiple=True,
+        help="A variable for the engine, kept apart; NAME alone takes it from here.",
     ),
     click.option("--set", "flags", type=SettingType(), multiple=True, help="A flag of the engine itself."),
 )

@@ -5,8 +5,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import click
+from click.shell_completion import CompletionItem
 
-from app.cli.output import say
+from app.cli.output import say, stream
 from app.cli.params import MomentType, NameType
 from app.domain.facts import Attempt
 from app.domain.failures import StokerError
@@ -17,6 +18,7 @@ from app.store.attempts import AttemptLines
 from app.store.lines import FileLines
 
 _POLL_S = 0.25
+_OURS = ("@server", "@gateway")
 
 
 class SubjectType(NameType):
@@ -25,7 +27,11 @@ class SubjectType(NameType):
     name = "name|@server|@gateway"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        return value if value in ("@server", "@gateway") else super().convert(value, param, ctx)
+        return value if value in _OURS else super().convert(value, param, ctx)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        ours = [CompletionItem(name) for name in _OURS if name.startswith(incomplete)]
+        return super().shell_complete(ctx, param, incomplete) + ours
 
 
 @click.command()
@@ -61,11 +67,11 @@ class _File:
 
     def show(self) -> None:
         """Print what is new."""
-        say(*self._lines.poll())
+        stream(self._lines.poll())
 
     def end(self) -> None:
         """Print what is left."""
-        say(*self._lines.end())
+        stream(self._lines.end())
 
 
 class _Engines:
@@ -122,4 +128,4 @@ class _Engines:
         self._say(name, lines.end())
 
     def _say(self, name: str, lines: Iterable[str]) -> None:
-        say(*(line(Cell(f"{name} ", "dim"), text) if self._prefixed else text for text in lines))
+        stream(lines, name if self._prefixed else "")

@@ -7,8 +7,10 @@ from collections.abc import Iterable
 from typing import Any, TextIO
 
 from app.domain.text import safe
-from app.render.cells import Line, ansi, line, plain
+from app.render.cells import Cell, Line, ansi, line, plain
 from app.render.states import to_ascii
+
+_LONGEST_LINE = 1_000_000
 
 
 def emit(document: Any) -> None:
@@ -19,6 +21,14 @@ def emit(document: Any) -> None:
 def say(*lines: Line | str) -> None:
     """Print lines on stdout."""
     _print(lines, sys.stdout)
+
+
+def stream(texts: Iterable[str], prefix: str = "") -> None:
+    """Print lines of a log on stdout as they come, each made safe whatever its length, after `prefix`."""
+    start = _text(line(Cell(prefix, "dim"), " "), sys.stdout) + " " if prefix else ""
+    for text in texts:
+        sys.stdout.write(start + _fit(safe(text, _LONGEST_LINE), sys.stdout).rstrip() + "\n")
+    sys.stdout.flush()
 
 
 def note(*lines: Line | str) -> None:

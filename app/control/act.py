@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from pathlib import Path
 
 from app.domain import reconcile as rules
@@ -19,6 +20,7 @@ from app.domain.detection import ExitFacts
 from app.domain.engines import Preset, compute_threads, render_command
 from app.domain.facts import Instance
 from app.domain.variant import VariantSpec
+from app.launch.models import at_hand
 from app.settings import Home
 from backends.base import Backend, BackendRefused, CouldNotLook, InstanceSpec
 
@@ -58,7 +60,7 @@ class Actor:
             try:
                 await backend.create(rendered, attempt.id)
             except BackendRefused as error:
-                self.refused[attempt.id] = ExitFacts(error=error.text, missing=error.errno is not None)
+                self.refused[attempt.id] = ExitFacts(error=error.text, errno=error.errno)
 
         self._run(instance.id, call())
 
@@ -111,6 +113,7 @@ class Actor:
         preset = self._presets[spec.engine]
         directory = self._home.attempts / attempt_id
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        spec = replace(spec, model=at_hand(spec.model, self._home) or spec.model)
         command = render_command(preset, spec, deployment, sys.executable, compute_threads(os.cpu_count()))
         return InstanceSpec(
             owner=self._owner,

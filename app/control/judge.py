@@ -72,7 +72,7 @@ class Judge:
 
 def exit_facts(how: Exit) -> ExitFacts:
     """The backend's account of an end, as the rules take it."""
-    return ExitFacts(how.code, how.signal, how.oom, how.lost, how.error, missing=how.errno is not None)
+    return ExitFacts(how.code, how.signal, how.oom, how.lost, how.error, how.errno)
 
 
 def _ends(path: Path) -> bytes:

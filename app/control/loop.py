@@ -9,7 +9,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import entry_points
-from pathlib import Path
 from typing import Any
 
 from app.boot import boot_us
@@ -27,6 +26,7 @@ from app.domain.failures import StokerError
 from app.domain.lifecycle import Phase, State
 from app.domain.status import derive
 from app.domain.variant import VariantSpec
+from app.launch.models import at_hand
 from app.settings import Home, Settings, load_presets, load_rules
 from app.store import read
 from app.store.sqlite import connect_reader
@@ -186,7 +186,7 @@ class Controller:
             weights = {
                 variant_id: _weights(connection, variant_id)
                 for variant_id, spec in specs.items()
-                if spec.model.source == "bundled" and not Path(spec.model.path).exists()
+                if at_hand(spec.model, self.home) is None
             }
         return Rows(deployments, specs, weights, jobs)
 

@@ -13,7 +13,7 @@ from app.boot import boot_id, boot_us
 from app.control.loop import Controller
 from app.domain.failures import StokerError
 from app.domain.ids import ulid
-from app.processes import announce, daemon_environment, is_ours, take_lock
+from app.processes import announce, daemon_environment, down_marker, is_ours, take_lock
 from app.settings import Home, load_settings
 from app.store.migrate import migrate, schema_version
 from app.store.tables import Setting
@@ -33,13 +33,19 @@ log = logging.getLogger(__name__)
 def serve(home: Home, *, wait: bool) -> int:
     """Run the server until SIGTERM or SIGINT; the exit status.
 
-    If another server holds the lock: with `wait` take over when it ends, else exit at once. Raises STORE_NEWER and
+    If another server holds the lock: with `wait` take over when it ends, else exit at once. Without `wait` also exit
+    if the server was taken down on purpose since this one was started. Raises STORE_NEWER and
     STORE_CORRUPT, and CONFIG_INVALID.
     """
     os.umask(0o077)
     home.make()
     lock = take_lock(home.server_lock, FOR_EVER_S if wait else LOOK_RIDE_OUT_S)
     if lock is None:
+        return 0
+    if wait:
+        down_marker(home).unlink(missing_ok=True)
+    elif down_marker(home).exists():
+        os.close(lock)
         return 0
     _log_to(home, also_stderr=wait)
     try:

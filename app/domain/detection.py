@@ -4,6 +4,7 @@ Rules are data (`assets/failures.toml`), first match wins: a cause stands before
 generic. A line is evidence only as the engine wrote it; nothing is concluded from a log level.
 """
 
+import errno
 import re
 import signal
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,14 +30,18 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class ExitFacts:
-    """How an engine ended, as its backend tells it."""
+    """How an engine ended, as its backend tells it; `errno` where the system would not start it."""
 
     code: int | None = None
     signal: int | None = None
     oom: bool = False
     lost: bool = False
     error: str | None = None
-    missing: bool = False
+    errno: int | None = None
+
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+_NO_PROGRAM = (errno.ENOENT, errno.EACCES, errno.ENOEXEC, errno.ENOTDIR)
 
 
 def parse_rules(data: Mapping[str, Any]) -> tuple[Rule, ...]:
@@ -57,7 +62,9 @@ def judge(lines: Sequence[str], ended: ExitFacts, rules: Iterable[Rule], engine:
     """The code of an unasked-for end, and the evidence: the engine's own line, or how it ended if it said nothing."""
     if ended.oom:
         return "HOST_OOM", "the kernel killed it: out of memory"
-    if ended.missing:
+    if ended.errno in _NO_ROOM:
+        return "DISK_FULL", safe(ended.error or "", EVIDENCE_LIMIT)
+    if ended.errno in _NO_PROGRAM:
         return "ENTRYPOINT_MISSING", safe(ended.error or "", EVIDENCE_LIMIT)
     if ended.lost:
         return "KILLED_EXTERNALLY", "its keeper was killed"

@@ -50,10 +50,23 @@ class Instance:
     observed_at: int | None = None
     unreachable_since: int | None = None
 
+    @property
+    def down_at(self) -> int | None:
+        """When it went down with its machine, or with everything else; None if it did not.
+
+        Not when that was noticed, if more is known: somebody may have asked for it in between.
+        """
+        if self.phase is not Phase.BY_SHUTDOWN:
+            return None
+        return self.since if self.attempt is None or self.attempt.ended_at is None else self.attempt.ended_at
+
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """A deployment with its live instances, oldest first. `status` is the last one that was recorded."""
+    """A deployment with its live instances, oldest first. `status` is the last one that was recorded.
+
+    `wish_at` is when somebody last asked for it: to start, stop or go, or to be restarted (then `restart_at` too).
+    """
 
     id: str
     name: str

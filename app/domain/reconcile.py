@@ -254,7 +254,7 @@ def _revive(deployment: Deployment, instance: Instance, plan: Plan, world: World
     """An instance that should run and has no attempt under way: begin one, if it may."""
     asked, cause = True, "wished to run"
     if instance.state is State.FAILED:
-        asked = max(deployment.wish_at, deployment.restart_at or 0) > (instance.failed_at or 0)
+        asked = deployment.wish_at > (instance.failed_at or 0)
         due = instance.retry_at is not None and world.now >= instance.retry_at
         cause = "asked to start" if asked else f"retry after {instance.failure_code}" if due else ""
     if not cause or plan.room <= 0:

@@ -44,7 +44,7 @@ def assign(deployment: Deployment, world: World) -> Plan:
     if world.shutting_down:
         return _all(everyone, Role.STOP, "everything is taken down", Phase.BY_SHUTDOWN)
     if _went_down(deployment, world):
-        return Plan({i.id: Role.STOP if _intended(i) else Role.KEEP for i in everyone}, rest=Phase.BY_SHUTDOWN)
+        return Plan({i.id: Role.STOP if _waits(i) else Role.KEEP for i in everyone}, rest=Phase.BY_SHUTDOWN)
     current = sorted((i for i in everyone if i.variant_id == deployment.variant_id), key=_preference)
     old = [i for i in everyone if i.variant_id != deployment.variant_id]
     kept, surplus = current[: deployment.replicas], current[deployment.replicas :]
@@ -63,21 +63,17 @@ def assign(deployment: Deployment, world: World) -> Plan:
 
 
 def _went_down(deployment: Deployment, world: World) -> bool:
-    """Whether the machine went down since somebody last asked for this deployment: then nothing of it starts anew.
-
-    What counts is when it went down and not when that was noticed: somebody may have asked in between.
-    """
-    asked_at = max(deployment.wish_at, deployment.restart_at or 0)
-    down = any(at is not None and at >= asked_at for at in (_down_at(i, world) for i in deployment.instances))
+    """Whether the machine went down since somebody last asked for this deployment: then nothing of it starts anew."""
+    down = any(at is not None and at >= deployment.wish_at for at in (_down_at(i, world) for i in deployment.instances))
     return down and not world.resume_after_reboot
 
 
 def _down_at(instance: Instance, world: World) -> int | None:
-    """When the instance went down with its machine, or with everything else; None if it did not."""
+    """When the instance went down, whether that is recorded yet or not."""
     attempt = instance.attempt
-    if instance.phase is Phase.BY_SHUTDOWN:
-        return instance.since if attempt is None or attempt.ended_at is None else attempt.ended_at
-    seen = None if attempt is None or attempt.ended_at is not None else world.seen.get(attempt.id)
+    if attempt is None or attempt.ended_at is not None:
+        return instance.down_at
+    seen = world.seen.get(attempt.id)
     return seen.ended.at if seen is not None and seen.ended is not None and seen.ended.rebooted else None
 
 
@@ -137,10 +133,11 @@ def _occupies(instance: Instance) -> bool:
     return instance.state in (State.PENDING, State.RUNNING)
 
 
-def _intended(instance: Instance) -> bool:
-    """Whether the instance has an attempt that no backend was seen to carry out."""
+def _waits(instance: Instance) -> bool:
+    """Whether the instance waits for its next attempt, or for a backend to carry one out."""
     attempt = instance.attempt
-    return attempt is not None and attempt.started_at is None and attempt.ended_at is None
+    intended = attempt is not None and attempt.started_at is None and attempt.ended_at is None
+    return intended or instance.retry_at is not None
 
 
 def _preference(instance: Instance) -> tuple[int, str]:

@@ -27,7 +27,7 @@ def settled(deployment: Deployment | None) -> Outcome:
     if any(i.state is State.RUNNING and i.phase is Phase.SERVING and not _stale(i, deployment) for i in current):
         left = any(i not in current or _stale(i, deployment) for i in deployment.instances)
         return "under way" if left else "reached"
-    if deployment.instances and all(_shut_down(i, asked_at) for i in deployment.instances):
+    if deployment.instances and all(i.down_at is not None and i.down_at >= asked_at for i in deployment.instances):
         return "at rest"
     if current and all(_failed_for_good(i, asked_at) for i in current):
         return "failed"
@@ -38,10 +38,6 @@ def _stale(instance: Instance, deployment: Deployment) -> bool:
     """Whether a restart that was asked for has not reached the instance yet."""
     attempt, restart_at = instance.attempt, deployment.restart_at
     return restart_at is not None and attempt is not None and attempt.created_at < restart_at
-
-
-def _shut_down(instance: Instance, asked_at: int) -> bool:
-    return instance.state is State.STOPPED and instance.phase is Phase.BY_SHUTDOWN and instance.since >= asked_at
 
 
 def _failed_for_good(instance: Instance, asked_at: int) -> bool:

@@ -66,6 +66,10 @@ class Edge:
         except ClientGone:
             if request.attempt_id is None:
                 self._outbox.refused.append(request.end_line())
+        except asyncio.CancelledError:
+            if request.ttft_us is None:
+                stopping = EdgeError("NO_CAPACITY", "The gateway is stopping.", retry_after=RETRY_AFTER_S)
+                await _refuse(stopping, request, receive, send)
         except Exception:
             log.exception("%s failed in the gateway itself", request.id)
             own = EdgeError("UPSTREAM_FAILED", "The gateway itself failed.", "See `stoker logs @gateway`.", status=500)

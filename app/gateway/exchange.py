@@ -140,21 +140,30 @@ class Exchange:
                     request.ttft_us = request.elapsed_us()
                     request.step("first byte")
                     await send(_start(request, answer, _STREAM_HEADERS))
+                if tap.done:
+                    self._count_stream(tap)  # now: many clients leave at this point
                 if data:
                     await send({"type": "http.response.body", "body": data, "more_body": True})
         except (UpstreamError, EventTooLong) as problem:
             error = _explain(problem)
             if not started:
                 raise error from None
-            await self._break_off(error, send)
-            return
-        if not started:
-            raise EdgeError("UPSTREAM_FAILED", "The engine ended the stream before it began.")
-        self._answer, self._uncounted = None, False
+            if not tap.done:
+                await self._break_off(error, send)
+                return
+        else:
+            self._answer = None
+            if not started:
+                raise EdgeError("UPSTREAM_FAILED", "The engine ended the stream before it began.")
+            self._count_stream(tap)
+        await send({"type": "http.response.body", "body": tap.rest()})
+
+    def _count_stream(self, tap: Tap) -> None:
+        request = self._request
+        self._uncounted = False
         counts, request.estimated = count_stream(self._call, tap.reported, tap.events)
         request.tokens_in, request.tokens_out = counts
         request.status, request.code = (502, "UPSTREAM_FAILED") if tap.failed else (200, None)
-        await send({"type": "http.response.body", "body": tap.rest()})
 
     async def _break_off(self, error: EdgeError, send: Send) -> None:
         """Tell the client within the stream, since the status is long gone."""

@@ -4,6 +4,7 @@ Traps it closes are measured in DESIGN's reference (F9, F10): headers sent after
 end, clients that send or read a byte a minute, and refusals that bypass the application.
 """
 
+import re
 from asyncio import BaseTransport, Transport
 from collections.abc import Callable
 from enum import Enum
@@ -20,6 +21,9 @@ LINGER_S = 2.0
 """How long a closing connection is kept for its client to read what was said."""
 CLOSING_S = 10.0
 """How long the last bytes of a closing connection may take."""
+
+
+_UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
 
 
 class Stage(Enum):
@@ -91,6 +95,8 @@ class EdgeProtocol(HttpToolsProtocol):
         self._heard = self.loop.time()
         if self._stage is Stage.IDLE:
             self._enter_head()
+        if self._stage is Stage.HEAD and b"pgrade:" in data:
+            data = _ignore_upgrade(data)
         self._unparsed += len(data)
         super().data_received(data)
         # A chunk extension, a trailer or a header that does not end grows without any callback of the parser.
@@ -110,6 +116,12 @@ class EdgeProtocol(HttpToolsProtocol):
                 self.transport.close()
         elif self._stage is Stage.BODY and now - self._heard > self.limits.body_idle and not self.flow.read_paused:
             self._refuse(_too_slow("body", self.limits.body_idle))
+
+    def shutdown(self) -> None:
+        if self._refused_at is not None:
+            self.transport.abort()
+        else:
+            super().shutdown()
 
     def pause_writing(self) -> None:
         self._blocked_at = self.loop.time()
@@ -151,7 +163,7 @@ class EdgeProtocol(HttpToolsProtocol):
         if self.scope["method"] != "HEAD":
             self.cycle.transport = HeadHolder(self.cycle, self.transport)
         if self.parser.should_upgrade():
-            self.cycle.keep_alive = False  # what follows would be in a protocol that we do not speak
+            self.cycle.keep_alive = False  # the parser will take no more
 
     def on_body(self, body: bytes) -> None:
         self._unparsed = 0
@@ -175,7 +187,7 @@ class EdgeProtocol(HttpToolsProtocol):
         self._refuse(self._too_large() if self._stage is Stage.HEAD and self._beyond_head() else _malformed())
 
     def _unsupported_upgrade_warning(self) -> None:
-        """Java's client asks for HTTP/2 on every first request; it is answered in HTTP/1.1 without a word."""
+        """Nothing that an operator could do anything about."""
 
     def _enter_head(self) -> None:
         self._stage = Stage.HEAD
@@ -233,6 +245,15 @@ class EdgeProtocol(HttpToolsProtocol):
 def bind(limits: EdgeSettings, note_refused: Callable[[Request, EdgeError], None]) -> type[EdgeProtocol]:
     """The protocol class for uvicorn, with its settings."""
     return type("BoundProtocol", (EdgeProtocol,), {"limits": limits, "note_refused": staticmethod(note_refused)})
+
+
+def _ignore_upgrade(data: bytes) -> bytes:
+    """`data` with the name of an `Upgrade` header made meaningless.
+
+    Java's client asks for HTTP/2 on its first request, and the parser would give up the body of that request for it.
+    """
+    head, end, body = data.partition(b"\r\n\r\n")
+    return _UPGRADE.sub(b"\r\nignored:", head) + end + body
 
 
 def _malformed() -> EdgeError:

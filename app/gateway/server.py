@@ -45,8 +45,11 @@ class EdgeServer(uvicorn.Server):
         self._edge, self._listener, self._on_ready = edge, listener, on_ready
 
     async def run_until_stopped(self) -> None:
-        """Serve; returns when told to stop and requests in flight have ended, or DRAIN_S has passed."""
+        """Serve; returns when told to stop and requests in flight have ended. What has not ended is broken off after
+        DRAIN_S, or at once by a SIGINT after that."""
         await self.serve([self._listener])
+        for task in self.server_state.tasks:
+            task.cancel()
         if self.server_state.tasks:
             await asyncio.wait(self.server_state.tasks, timeout=1.0)
 

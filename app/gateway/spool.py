@@ -9,10 +9,9 @@ later.
 import asyncio
 import logging
 import os
+import time
 from collections import deque
 from pathlib import Path
-
-from app.domain.ids import ulid
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +34,7 @@ class Spool:
         self._timer: asyncio.TimerHandle | None = None
         self._waiting: deque[bytes] = deque(maxlen=WAITING_LIMIT)
         self._broken = False
+        self._number = 0
         self._begin()
 
     def start(self, request_id: str, line: str) -> None:
@@ -67,8 +67,9 @@ class Spool:
         os.close(self._fd)
 
     def _begin(self) -> None:
-        # ULIDs sort by time, so files are drained in the order in which they were written.
-        path = self._directory / f"{ulid()}.jsonl"
+        # Named by the time, so that files are drained in the order in which they were written.
+        self._number = max(time.time_ns(), self._number + 1)
+        path = self._directory / f"{self._number:020}.jsonl"
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self._size = 0
         self.path = path

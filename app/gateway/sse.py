@@ -8,6 +8,7 @@ from app.gateway.usage import Counts, read_counts
 EVENT_LIMIT = 4 << 20
 """Bytes of one event; logprobs of many alternatives are some kilobytes."""
 
+_DONE = b"data: [DONE]\n\n"
 _END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 
 
@@ -17,7 +18,7 @@ class EventTooLong(Exception):
 
 class Tap:
     """Reads along with one stream. `reported` are the counts the engine gave, `events` how many pieces there were,
-    `failed` whether the engine itself reported an error in the stream.
+    `failed` whether the engine itself reported an error in the stream, `done` whether it said that it is through.
 
     `hide` takes usage out, which the edge asks for but this client did not.
     """
@@ -28,6 +29,7 @@ class Tap:
         self.reported: list[Counts] = []
         self.events = 0
         self.failed = False
+        self.done = False
 
     def feed(self, data: bytes) -> bytes:
         """What to pass on of `data`: whole events only. Raises EventTooLong."""
@@ -36,7 +38,8 @@ class Tap:
         # Inside a JSON string the quotes would be escaped, so text that an engine generates is never mistaken for it.
         if data.endswith(b"\n\n") and b'"usage"' not in data and b'"error"' not in data:
             self._rest = b""
-            self.events += data.count(b"data: {")
+            self.events += data.startswith(b"data: {") + data.count(b"\ndata: {")
+            self.done = data.endswith(_DONE)
             return data
         return b"".join(self._split(data))
 
@@ -58,6 +61,7 @@ class Tap:
         if not event.startswith(b"data:"):
             return event
         self.events += event.startswith((b"data: {", b"data:{"))
+        self.done = event.startswith((b"data: [DONE]", b"data:[DONE]"))
         if b'"usage"' not in event and b'"error"' not in event:
             return event
         try:

@@ -14,6 +14,7 @@ from app.domain.engines import Preset, check_flag, nearest
 from app.domain.failures import CATALOGUE, StokerError
 from app.domain.names import NAME_RULE, valid_name
 from app.domain.variant import FlagValue, ModelRef, VariantSpec
+from app.launch.models import at_hand
 from app.settings import Home
 
 _FLAG = re.compile(r"[a-z0-9][a-z0-9-]*")
@@ -69,8 +70,8 @@ def check_spec(spec: VariantSpec, presets: Mapping[str, Preset], home: Home) -> 
         yield failed("engine", "CONFIG_INVALID", f"There is no engine `{spec.engine}`.", f"Did you mean `{near}`?")
         return
     yield _installed(preset)
-    yield _model(spec.model, preset)
-    if spec.model.source == "bundled" and not Path(spec.model.path).exists():
+    yield _model(spec.model, preset, home)
+    if at_hand(spec.model, home) is None:
         yield _room(home, spec.model.size or 0)
     yield _backend(spec.backend)
     yield _context(spec)
@@ -85,10 +86,11 @@ def _installed(preset: Preset) -> Check:
     return failed("engine", "ENTRYPOINT_MISSING", f"{preset.name} is not installed: no module `{preset.module}`.")
 
 
-def _model(model: ModelRef, preset: Preset) -> Check:
-    path = Path(model.path)
-    if model.source == "bundled" and not path.exists():
+def _model(model: ModelRef, preset: Preset, home: Home) -> Check:
+    found = at_hand(model, home)
+    if found is None:
         return Check("model", "warn", "not here yet, fetched from the hub first", "MUST_REDOWNLOAD")
+    path = Path(found.path)
     if not path.is_file():
         return failed("model", "MODEL_NOT_FOUND", f"`{path}` is not a file.")
     if not os.access(path, os.R_OK):

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import os
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +18,10 @@ Progress = Callable[[int, int], None]
 Cancelled = Callable[[], bool]
 
 _FIRST_ANSWER_S = 10.0
+_LOOK_S = 0.2
 _READ = 1 << 20
+# Two deployments may want the same file: the second finds it here.
+_one_at_a_time = threading.Lock()
 
 
 class _GivenUp(Exception):
@@ -31,6 +35,16 @@ def fetch(home: Home, progress: Progress, cancelled: Cancelled, what: Published 
     `HF_ENDPOINT` and `HF_TOKEN` are respected. Raises OFFLINE, DISK_FULL, MODEL_NOT_FOUND (not on this hub) and
     MODEL_LOAD_ERROR (what came is not that file).
     """
+    while not _one_at_a_time.acquire(timeout=_LOOK_S):
+        if cancelled():
+            return None
+    try:
+        return _fetch(home, progress, cancelled, what)
+    finally:
+        _one_at_a_time.release()
+
+
+def _fetch(home: Home, progress: Progress, cancelled: Cancelled, what: Published) -> Path | None:
     target = home.models / what.file
     home.make()
     if _matches(target, what):

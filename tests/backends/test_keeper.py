@@ -161,6 +161,14 @@ subprocess.run([sys.executable, "-u", "-c", {child!r}])
     assert local.output("a1") == "up\nchild ends\n"
 
 
+def test_an_engine_whose_directory_was_removed_ends(local: ProcessHarness) -> None:
+    pid = start(local, FOREVER)
+    keeper = local.keeper("a1")
+    shutil.rmtree(local.root / "a1")
+    until(lambda: not psutil.pid_exists(pid))
+    until(lambda: not keeper.is_running())
+
+
 def test_output_is_kept_in_segments_with_their_times(local: ProcessHarness) -> None:
     backend = ProcessBackend(local.root, OWNER, head_bytes=1_000, tail_bytes=2_000)
     run(backend.create(local.program("a1", "for i in range(2_000): print(f'line {i:05}')"), "a1"))

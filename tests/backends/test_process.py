@@ -98,6 +98,29 @@ def test_a_reboot_is_told_from_a_killed_keeper(local: ProcessHarness) -> None:
     assert end.at <= time.time_ns() // 1_000
 
 
+def test_a_machine_that_goes_down_in_good_order_is_a_reboot_too(local: ProcessHarness) -> None:
+    run(local.backend.create(local.program("a1", FOREVER), "a1"))
+    until(lambda: running(local.backend, "a1"))
+    local.keeper("a1").terminate()
+    end = until(lambda: ended(local.backend, "a1")).exit
+    assert end is not None
+    assert (end.signal, end.lost, end.rebooted) == (signal.SIGTERM, False, False), "so far somebody's signal only"
+    label = json.loads((local.root / "a1/spec.json").read_text())
+    (local.root / "a1/spec.json").write_text(json.dumps(label | {"boot_id": "another-boot"}))
+    end = until(lambda: ended(local.reopened(), "a1")).exit
+    assert end is not None
+    assert (end.signal, end.lost, end.rebooted) == (signal.SIGTERM, False, True)
+
+
+def test_an_end_before_the_machine_went_down_is_what_it_was(local: ProcessHarness) -> None:
+    folder = finished(local)
+    label = json.loads((folder / "spec.json").read_text())
+    (folder / "spec.json").write_text(json.dumps(label | {"boot_id": "another-boot"}))
+    end = until(lambda: ended(local.reopened(), "a1")).exit
+    assert end is not None
+    assert (end.code, end.rebooted) == (0, False)
+
+
 @pytest.mark.parametrize("text", ["", "{", "[1]", '{"pid": "x", "boot_id": 7, "engine_pid": null}', "\x00" * 40])
 def test_damaged_files_are_read_for_what_they_are_worth(local: ProcessHarness, text: str) -> None:
     folder = finished(local)

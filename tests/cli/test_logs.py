@@ -21,6 +21,12 @@ def test_the_last_attempt_is_shown_made_safe(stoker: Stoker, home: Home, store: 
     assert stoker("logs", "demo").out == "one\ntwo red\n[/]\nlast, not ended\n"
 
 
+def test_a_long_line_is_shown_whole(stoker: Stoker, home: Home, store: Store) -> None:
+    row = instance(store, launch(store))
+    write_log(home.attempts, row.attempt_id, "x" * 100_000 + "\n")
+    assert stoker("logs", "demo").out == "x" * 100_000 + "\n"
+
+
 def test_several_instances_are_told_apart(stoker: Stoker, home: Home, store: Store) -> None:
     deployment = launch(store, replicas=2)
     for letter in "ab":

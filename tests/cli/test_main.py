@@ -166,13 +166,17 @@ def test_completion_scripts(stoker: Stoker, shell: str) -> None:
     assert stoker("completion", "csh").status == 2
 
 
-def test_names_are_completed_from_the_store(home: Home, store: Store) -> None:
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [("show de", ["demo", "denmark"]), ("logs de", ["demo", "denmark"]), ("logs @", ["@server", "@gateway"])],
+)
+def test_names_are_completed_from_the_store(home: Home, store: Store, typed: str, expected: list[str]) -> None:
     for name in ("demo", "denmark", "other"):
         launch(store, name)
-    words = {"_STOKER_COMPLETE": "bash_complete", "COMP_WORDS": "stoker show de", "COMP_CWORD": "2"}
+    words = {"_STOKER_COMPLETE": "bash_complete", "COMP_WORDS": f"stoker {typed}", "COMP_CWORD": "2"}
     with running(home, **words) as process:
         found = output(process).splitlines()
-    assert [line.split(",")[1] for line in found] == ["demo", "denmark"]
+    assert [line.split(",")[1] for line in found] == expected
 
 
 def test_completion_without_a_store_is_silent(home: Home) -> None:

@@ -378,6 +378,33 @@ class TestReboot:
         model.settle()
         assert {i.phase for i in model.instances} == {Phase.BY_SHUTDOWN}
 
+    def test_nor_does_a_retry(self) -> None:
+        model = up(2)
+        for _ in range(2):
+            model.end(model.engine(0), "KILLED_EXTERNALLY")
+            model.run_pass()
+            model.run_pass()
+        assert model.instances[0].retry_at is not None
+        model.tick(1)
+        model.reboot()
+        model.tick(MINUTE)
+        model.settle()
+        assert {(i.phase, i.retry_at) for i in model.instances} == {(Phase.BY_SHUTDOWN, None)}
+        model.wish(wish="running")
+        model.settle()
+        assert len(model.serving) == 2
+
+    def test_taken_down_before_it_began(self) -> None:
+        model = Model()
+        model.decide(looked=False)
+        assert [i.state for i in model.instances] == [State.NON_BOOTSTRAP]
+        model.tick(1)
+        model.shutting_down = True
+        model.settle()
+        model.shutting_down = False
+        assert model.run_pass() is False
+        assert [i.phase for i in model.instances] == [Phase.BY_SHUTDOWN]
+
     def test_taken_down_with_everything_it_comes_back_when_asked(self) -> None:
         model = up(2)
         model.tick(1)

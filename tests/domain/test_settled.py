@@ -43,6 +43,7 @@ SHUT_DOWN = an_instance(State.STOPPED, Phase.BY_SHUTDOWN)
         (a_deployment(replace(FAILED, failed_at=WISHED - 1)), "under way"),
         (a_deployment(an_instance(State.STOPPED, Phase.BY_SHUTDOWN)), "under way"),
         (a_deployment(replace(SHUT_DOWN, since=WISHED + 1)), "at rest"),
+        (a_deployment(replace(SHUT_DOWN, since=WISHED + 1, attempt=Attempt("t", 1, 1, ended_at=1))), "under way"),
         (a_deployment(replace(SHUT_DOWN, since=WISHED + 1), restart_at=WISHED + 2), "under way"),
         (a_deployment(replace(SHUT_DOWN, since=WISHED + 1), an_instance(State.PENDING, Phase.LOADING)), "under way"),
         (a_deployment(an_instance(), restart_at=WISHED + 2), "under way"),

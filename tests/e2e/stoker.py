@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -83,11 +84,15 @@ def installed(path: Path) -> Iterator[Stoker]:
         yield stoker
     finally:
         stoker.run("down", "--all", check=False)
-        try:
-            wait_for(lambda: not _left_over(stoker.home), "everything to end", 10)
-        finally:
-            for process in _left_over(stoker.home):
-                process.send_signal(signal.SIGKILL)
+        left = _left_over(stoker.home)
+        deadline = time.monotonic() + 10
+        while left and time.monotonic() < deadline:
+            time.sleep(0.05)
+            left = _left_over(stoker.home)
+        said = [f"{process.pid}: {' '.join(process.cmdline())}" for process in left]
+        for process in left:
+            process.send_signal(signal.SIGKILL)
+        assert not said, f"left running: {said}, {(path / 'server.log').read_text()[-2_000:]}"
 
 
 def _left_over(home: Home) -> list[psutil.Process]:

@@ -3,7 +3,9 @@
 import json
 import os
 import stat
+import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import openai
 import pytest
 
 from tests.control.support import wait_for
-from tests.e2e.stoker import Stoker, installed
+from tests.e2e.stoker import COMMAND, Stoker, installed
 
 
 @pytest.fixture
@@ -20,7 +22,7 @@ def stoker(tmp_path: Path) -> Iterator[Stoker]:
         yield stoker
 
 
-def test_a_first_hour(stoker: Stoker) -> None:
+def test_launching_and_asking(stoker: Stoker) -> None:
     launched = stoker.json("launch", "smollm2", "--name", "demo", "--ctx", "512", "--seqs", "2", "--wait", "--key")
     assert (launched["status"], launched["replicas"]) == ("DEPLOYED", {"ready": 1, "want": 1})
     assert launched["url"] == stoker.json("status")["gateway"]["url"] + "/v1"
@@ -28,9 +30,6 @@ def test_a_first_hour(stoker: Stoker) -> None:
     assert history == ["REQUESTED", "DEPLOYING", "INITIALIZING", "DEPLOYED"]
     asking(stoker)
     keys(stoker, launched["key"])
-    looking(stoker)
-    rolling(stoker)
-    stopping(stoker)
 
 
 def asking(stoker: Stoker) -> None:
@@ -77,7 +76,9 @@ def keys(stoker: Stoker, scoped: dict[str, Any]) -> None:
     assert path.read_text() != before
 
 
-def looking(stoker: Stoker) -> None:
+def test_looking_and_changing(stoker: Stoker) -> None:
+    """A change and a rollback take over; waiting ends when nothing older is left."""
+    stoker.launch()
     shown = stoker.json("show", "demo")
     (instance,) = shown["instances"]
     assert instance["pid"] == stoker.engine()
@@ -86,10 +87,6 @@ def looking(stoker: Stoker) -> None:
     assert "demo-a" in stoker.run("logs", "@server").stdout
     assert "Listening" in stoker.run("logs", "@gateway").stdout
     assert stoker.json("doctor")["ok"]
-
-
-def rolling(stoker: Stoker) -> None:
-    """A change and a rollback take over; waiting ends when nothing older is left."""
     changed = stoker.json("change", "demo", "--ctx", "1024", "--wait")
     assert (changed["variant"], changed["status"]) == (2, "DEPLOYED")
     assert [i["variant"] for i in stoker.json("show", "demo")["instances"]] == [2]
@@ -100,7 +97,8 @@ def rolling(stoker: Stoker) -> None:
     assert stoker.engine() != engine
 
 
-def stopping(stoker: Stoker) -> None:
+def test_stopping_and_leaving(stoker: Stoker) -> None:
+    stoker.launch()
     assert stoker.json("stop", "demo", "--wait")["status"] == "STOPPED"
     refused = stoker.run("ask", "demo", "hello?", "--json", check=False)
     assert json.loads(refused.stderr)["error"]["code"] == "DEPLOYMENT_STOPPED"
@@ -115,6 +113,27 @@ def stopping(stoker: Stoker) -> None:
     assert stoker.json("ps") == []
     everything = stoker.json("down", "--all")
     assert (everything["server"], everything["gateway"]["state"]) == ("down", "down")
+
+
+def test_serve_waits_for_its_turn_and_takes_over(stoker: Stoker) -> None:
+    with serve(stoker) as first, serve(stoker) as second:
+        wait_for(lambda: stoker.json("status")["server"] == "running", "a server")
+        pid = stoker.pid("server")
+        holder, other = (first, second) if pid == first.pid else (second, first)
+        holder.kill()
+        wait_for(lambda: stoker.json("status")["pid"] == other.pid, "the other to take over")
+        other.terminate()
+        assert other.wait(30) == 0
+
+
+@contextmanager
+def serve(stoker: Stoker) -> Iterator[subprocess.Popen[bytes]]:
+    """`stoker serve` for the length of the block."""
+    with subprocess.Popen([COMMAND, "serve"], env=stoker.env, stderr=subprocess.DEVNULL) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def test_down_all_stops_everything_and_keeps_the_wish(stoker: Stoker) -> None:

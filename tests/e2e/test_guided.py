@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from app.store.migrate import schema_version
+from app.version import __version__
+from tests.cli.holder import holding
 from tests.e2e.stoker import COMMAND, Stoker, installed
 
 DEADLINE_S = 60.0
@@ -103,3 +106,20 @@ def test_ctrl_c_ends_with_130(stoker: Stoker) -> None:
     terminal.type("\x03")
     assert terminal.end() == 130
     assert "Traceback" not in terminal.shown
+
+
+def test_an_older_server_is_restarted_when_somebody_agrees(stoker: Stoker) -> None:
+    with holding(stoker.home.server_lock, version="0.0.1", schema=schema_version()) as older:
+        terminal = Terminal(stoker, "up")
+        terminal.expect("has version 0.0.1")
+        terminal.expect("Restart it? [Y/n] ")
+        terminal.type("n\n")
+        assert terminal.end() == 1
+        assert "SERVER_OLDER" in terminal.shown
+        terminal = Terminal(stoker, "up")
+        terminal.expect("Restart it? [Y/n] ")
+        terminal.type("\n")
+        assert terminal.end() == 0
+        assert older.wait(10) == 0
+    status = stoker.json("status")
+    assert (status["server"], status["version"]) == ("running", __version__)

