@@ -130,8 +130,8 @@ class Prose(Lines):
     def on_resize(self) -> None:
         if self.scrollable_content_region.width != self._width:
             self._wrap()
-        elif self._follows:
-            self.action_follow()
+        else:
+            self._keep_end()
 
     def action_scroll_by(self, lines: int) -> None:
         self.scroll_to(y=round(self.scroll_y) + lines, animate=False)
@@ -159,9 +159,16 @@ class Prose(Lines):
     def _draw(self) -> None:
         self._adjusting = True
         self.set_lines([*self._before, *self._flowing()] if self._blocks else [])
-        if self._follows:
-            self.action_follow()
         self._adjusting = False
+        self._keep_end()
+        # Where the end is may change once more when the widget is laid out anew.
+        self.call_after_refresh(self._keep_end)
+
+    def _keep_end(self) -> None:
+        if self._follows:
+            self._adjusting = True
+            self.scroll_to(y=self.max_scroll_y, animate=False)
+            self._adjusting = False
 
     def _flowing(self) -> list[Line]:
         return [[(" " * MARGIN + line, self._style)] for line in self._flow.lines]

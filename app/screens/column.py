@@ -125,6 +125,8 @@ class TalkColumn(Vertical):
         if asking is None:
             return
         over = asking.over  # asked first: nothing comes behind it
+        if not (over or self.screen.is_current):
+            return
         pieces = asking.progress.pieces
         if len(pieces) > self._shown:
             new, self._shown = "".join(pieces[self._shown :]), len(pieces)

@@ -57,10 +57,10 @@ class Scribe:
         for descriptor in self._held:
             os.close(descriptor)
 
-    def up(self) -> None:
+    def up(self, url: str = "http://127.0.0.1:9") -> None:
         """From now on a server and a gateway are there as far as anybody can tell, until the scribe leaves."""
         facts = {"pid": os.getpid(), "version": __version__, "schema": schema_version(), "since": self.now}
-        for path, more in ((self.home.server_lock, {}), (self.home.gateway_lock, {"url": "http://127.0.0.1:9"})):
+        for path, more in ((self.home.server_lock, {}), (self.home.gateway_lock, {"url": url})):
             descriptor = take_lock(path)
             assert descriptor is not None
             announce(descriptor, facts | more)
