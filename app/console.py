@@ -130,6 +130,8 @@ class Console(App[None]):
             raise
 
     def _show(self, screen: ConsoleScreen, fleet: Fleet | None, facts: Any, trouble: StokerError | None) -> None:
+        if not self.is_running:
+            return  # it closes, and the screen is being taken apart
         if trouble is not None:
             screen.say_error(trouble)
             return
@@ -343,7 +345,7 @@ class Console(App[None]):
 
     def _show_state(self) -> None:
         """At the right of the header: nothing while all is well, else what is wrong and since when."""
-        if isinstance(self.screen, ConsoleScreen):
+        if self.is_running and isinstance(self.screen, ConsoleScreen):
             self.screen.query_one(Header).set_right(self._state())
 
     def _state(self) -> Line:

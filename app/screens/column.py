@@ -241,7 +241,8 @@ class Asking:
 
 def clean(text: str) -> str:
     """Text of a model or a person for a column: safe, its tabs as blanks."""
-    return safe_block(text.replace("\r\n", "\n").replace("\t", "    "))
+    text = text.replace("\r\n", "\n").replace("\t", "    ")
+    return safe_block(text, len(text))
 
 
 def _flow(parts: list[Span], width: int, between: str) -> list[Line]:

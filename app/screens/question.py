@@ -62,7 +62,7 @@ class QuestionEntry(Entry):
     def _on_paste(self, event: events.Paste) -> None:
         event.stop()
         event.prevent_default()
-        text = BREAK.join(event.text.rstrip("\n").splitlines())
+        text = BREAK.join(event.text.rstrip().expandtabs(4).splitlines())
         if self.selection.is_empty:
             self.insert_text_at_cursor(text)
         else:

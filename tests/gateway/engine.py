@@ -113,6 +113,9 @@ class Engine:
     async def _serve_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
         headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:])}
+        if "content-length" not in headers:
+            Call(head[0].split()[1], headers, {}, writer).answer({}, 404)  # nothing that an engine is asked
+            return True
         body = json.loads(await reader.readexactly(int(headers["content-length"])))
         call = Call(head[0].split()[1], headers, body, writer)
         self.calls.append(call)
