@@ -44,7 +44,7 @@ _REQUESTS = (
     Column("id", "REQUEST", minimum=10, maximum=26, priority=6),
     Column("key", "KEY", minimum=8, maximum=20, priority=5),
     Column("deployment", "DEPLOYMENT", minimum=10, maximum=24, priority=7),
-    Column("status", "STATUS", minimum=18, maximum=26, priority=8),
+    Column("status", "STATUS", minimum=24, maximum=28, priority=8),
     Column("ttft", "TTFT", 6, right=True, priority=4),
     Column("took", "TOOK", 6, right=True, priority=3),
     Column("in", "IN", 5, right=True, priority=2),
