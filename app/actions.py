@@ -41,9 +41,15 @@ class Action:
 ACTIONS = (
     Action("app.fleet", ("1",), EVERYWHERE, "fleet", "Go to the fleet: every deployment", "fleet"),
     Action("app.launch", ("2",), EVERYWHERE, "launch", "Go to the launch form", "launch", "MODEL"),
-    Action("app.logs", ("3",), EVERYWHERE, "logs", "Go to the log of the selected deployment", "logs", "NAME"),
-    Action("app.play", ("4",), EVERYWHERE, "play", "Go to the playground", "play", "NAME"),
-    Action("app.access", ("6",), EVERYWHERE, "access", "Go to keys and requests", "access"),
+    Action(
+        "app.logs",
+        ("3",),
+        EVERYWHERE,
+        "logs",
+        "Go to the log of the selected deployment",
+        "logs",
+        "NAME|@server|@gateway",
+    ),
     Action("app.command", ("colon",), EVERYWHERE, "command", "Type a command", footer=True),
     Action("app.palette", ("ctrl+p",), EVERYWHERE, "palette", "Search all commands"),
     Action("app.help", ("question_mark",), EVERYWHERE, "help", "Show the keys that work here", "help", footer=True),
@@ -53,7 +59,6 @@ ACTIONS = (
     Action("fleet.open", ("enter",), "fleet", "open", "Open the deployment", "open", "NAME", footer=True),
     Action("fleet.new", ("l",), "fleet", "launch", "Launch a model", footer=True),
     Action("fleet.logs", ("L",), "fleet", "logs", "Show its log", footer=True),
-    Action("fleet.play", ("p",), "fleet", "play", "Talk to it", footer=True),
     Action(
         "fleet.stop", ("s",), "fleet", "stop", "Stop it after requests in flight", "stop", "NAME", True, writes=True
     ),
@@ -64,7 +69,6 @@ ACTIONS = (
     Action("fleet.sort", ("o",), "fleet", "sort", "Sort by the next column"),
     Action("fleet.copy", ("y",), "fleet", "copy", "Copy its URL"),
     Action("deployment.logs", ("L",), "deployment", "logs", "Show the log of its instance", footer=True),
-    Action("deployment.play", ("p",), "deployment", "play", "Talk to it", footer=True),
     Action(
         "deployment.rollback",
         ("r",),
@@ -86,6 +90,22 @@ ACTIONS = (
     Action("deployment.start", ("S",), "deployment", "start", "Start it, or try again", writes=True),
     Action("deployment.restart", ("R",), "deployment", "restart", "Start its instances anew", writes=True),
     Action("deployment.remove", ("x",), "deployment", "remove", "Remove it for good", writes=True),
+    Action("logs.search", ("slash",), "logs", "search", "Search; ~ in front for an expression", footer=True),
+    Action("logs.next", ("n",), "logs", "next", "Go to the next match", footer=True),
+    Action("logs.previous", ("N",), "logs", "previous", "Go to the match before"),
+    Action("logs.error", ("e",), "logs", "errors", "Go to the error above", footer=True),
+    Action("logs.error_below", ("E",), "logs", "error below", "Go to the error below"),
+    Action("logs.filter", ("ampersand",), "logs", "filter", "Show only lines that match; ~ for an expression"),
+    Action("logs.instance", ("i",), "logs", "instances", "Show the next instance", footer=True),
+    Action("logs.older", ("left_square_bracket",), "logs", "older", "Show the attempt before", footer=True),
+    Action("logs.newer", ("right_square_bracket",), "logs", "newer", "Show the attempt after"),
+    Action("logs.wrap", ("w",), "logs", "wrap", "Wrap long lines, or cut them", footer=True),
+    Action("logs.times", ("t",), "logs", "time", "Show when each line came", footer=True),
+    Action("logs.follow", ("f",), "logs", "follow", "Follow the end, or stay", footer=True),
+    Action("logs.end", ("G",), "logs", "end", "Go to the end and follow"),
+    Action("logs.select", ("v",), "logs", "select", "Begin to select lines, or give it up"),
+    Action("logs.copy", ("y",), "logs", "copy", "Copy the selected lines, or this one"),
+    Action("logs.line", (), "logs", "line", "Go to a line by its number", "line", "NUMBER"),
     Action("launch.go", ("ctrl+l",), "launch", "launch", "Launch what the form says", footer=True, writes=True),
     Action("launch.novice", ("ctrl+o",), "launch", "novice", "Ask for little, or for everything", footer=True),
     Action("launch.document", ("ctrl+d",), "launch", "dry run", "Copy the dry run as JSON", footer=True),
@@ -138,8 +158,8 @@ def complete_command(text: str, names: Iterable[str], actions: Iterable[Action] 
     action = next((a for a in actions if a.command == word), None)
     if action is None or not action.argument:
         return []
-    known = action.argument.split("|") if "|" in action.argument else names if action.argument == "NAME" else ()
-    return [f"{word} {name}" for name in known if name.startswith(argument)]
+    known = [name for part in action.argument.split("|") for name in (names if part == "NAME" else (part,))]
+    return [f"{word} {name}" for name in known if name.startswith(argument) and not name.isupper()]
 
 
 def with_keymap(keymap: Mapping[str, str]) -> tuple[Action, ...]:
@@ -161,6 +181,7 @@ _SHOWN = {
     "escape": "esc",
     "left_square_bracket": "[",
     "right_square_bracket": "]",
+    "ampersand": "&",
 }
 
 

@@ -47,8 +47,6 @@ _SCREENS = {
     "launch": "app.screens.launch:LaunchScreen",
     "deployment": "app.screens.deployment:DeploymentScreen",
     "logs": "app.screens.logs:LogsScreen",
-    "play": "app.screens.playground:PlaygroundScreen",
-    "access": "app.screens.access:AccessScreen",
 }
 
 
@@ -65,7 +63,7 @@ class Console(App[None]):
     """The Textual app. A screen is made when it is first shown, and imported only then.
 
     `selected` is the deployment that the screens are about, `instance` the one of its instances where one is looked at;
-    `names` are all deployments there are.
+    `names` are all deployments there are. `logs_of` is `@server` or `@gateway` where the log of one of those is wanted.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = bindings(EVERYWHERE)
@@ -82,6 +80,7 @@ class Console(App[None]):
         self.names: tuple[str, ...] = ()
         self.selected: str | None = None
         self.instance: str | None = None
+        self.logs_of: str | None = None
         self._visited: list[str] = []
         self._read_at = time.monotonic()
         self._hurry = threading.Event()
@@ -131,7 +130,7 @@ class Console(App[None]):
 
     def _show(self, screen: ConsoleScreen, fleet: Fleet | None, facts: Any, trouble: StokerError | None) -> None:
         if not self.is_running:
-            return  # it closes, and the screen is being taken apart
+            return  # it closes
         if trouble is not None:
             screen.say_error(trouble)
             return
@@ -235,13 +234,8 @@ class Console(App[None]):
         self.go("launch", argument or None)
 
     def do_logs(self, argument: str) -> None:
-        self.go("logs", argument or None)
-
-    def do_play(self, argument: str) -> None:
-        self.go("play", argument or None)
-
-    def do_access(self, _argument: str) -> None:
-        self.go("access")
+        self.logs_of = argument if argument.startswith("@") else None
+        self.go("logs", None if self.logs_of else argument or None)
 
     def do_open(self, argument: str) -> None:
         self.go("deployment", argument or None)
@@ -345,7 +339,7 @@ class Console(App[None]):
 
     def _show_state(self) -> None:
         """At the right of the header: nothing while all is well, else what is wrong and since when."""
-        if self.is_running and isinstance(self.screen, ConsoleScreen):
+        if self.is_running and isinstance(self.screen, ConsoleScreen) and self.screen.is_mounted:
             self.screen.query_one(Header).set_right(self._state())
 
     def _state(self) -> Line:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from app.actions import ACTIONS, shown_key
 from app.cli.main import cli
 from app.domain.failures import CATALOGUE, Failure, Retry
 
@@ -14,7 +15,7 @@ _RETRIED = {Retry.NEVER: "", Retry.ONCE: "once; yes if it has served", Retry.BAC
 
 def tables() -> dict[str, str]:
     """Every generated table by the name of its marks."""
-    return {"codes": _table(_codes()), "commands": _table(_commands())}
+    return {"codes": _table(_codes()), "commands": _table(_commands()), "keys": _table(_keys())}
 
 
 def replaced(text: str) -> str:
@@ -32,6 +33,14 @@ def _table(rows: Iterator[tuple[str, ...]]) -> str:
     head, *body = rows
     lines = [head, ("---",) * len(head), *body]
     return "".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |\n" for line in lines)
+
+
+def _keys() -> Iterator[tuple[str, ...]]:
+    yield "where", "key", "command", "action", "what it does"
+    for action in ACTIONS:
+        keys = " ".join(f"`{shown_key(key)}`" for key in action.keys)
+        command = f"`:{action.command} {action.argument}".rstrip() + "`" if action.command else ""
+        yield action.where, keys, command, f"`{action.id}`", action.help
 
 
 def _codes() -> Iterator[tuple[str, ...]]:

@@ -85,7 +85,7 @@ class Rule(Bar):
     """A line between two regions of a screen."""
 
     def spans(self, width: int) -> Line:
-        return [(self.glyphs.rule * width, "dim")]
+        return [(self.glyphs.rule * width, "faint")]
 
 
 class MessageLine(Bar):
@@ -112,6 +112,12 @@ class MessageLine(Bar):
             self._progress = progress
             self.refresh()
 
+    def done(self) -> None:
+        """Show no progress any more; a message stays."""
+        if self._progress is not None:
+            self._progress = None
+            self.refresh()
+
     def clear(self) -> None:
         """Show nothing."""
         self._progress = None
@@ -125,7 +131,7 @@ class MessageLine(Bar):
         tail: list[Span] = [(percent, "plain"), *([("  ", "plain"), *note] if note else [])]
         head = cut_line([(" ", "plain"), *label, ("  ", "plain")], max(8, width - 10), self.glyphs.ellipsis)
         room = min(40, width - width_of(head) - width_of(tail) - 1)
-        return [*head, *(meter(fraction, room, "accent", self.glyphs) if room >= 4 else []), *tail]
+        return [*head, *(meter(fraction, room, "cyan", self.glyphs) if room >= 4 else []), *tail]
 
     def _fade(self) -> None:
         self._timer = None
@@ -146,7 +152,7 @@ class KeyLine(Bar):
         keys: Sequence[tuple[str, str]] = (),
         *,
         keep: int = 2,
-        style: StyleName = "accent",
+        style: StyleName = "plain",
         glyphs: Glyphs = UNICODE,
         id: str | None = None,  # noqa: A002 - Textual's own name for it
     ) -> None:

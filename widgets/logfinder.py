@@ -69,7 +69,8 @@ class LogFinder(LogBody):
         self.stop_search()
         self._pattern = pattern
         self._searches += 1
-        near = self._window.near
+        # While it follows, nobody has put the cursor on the last line: what is looked for above may be in it.
+        near = None if self._window.following and not forward else self._window.near
         after = self._index.high if near is None else near
         work = partial(self._search, self._searches, self._index, pattern, after, forward)
         self._searching = (self.run_worker(work, thread=True, group="search"), pattern)

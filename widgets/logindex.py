@@ -12,8 +12,9 @@ from collections.abc import Iterable
 
 from widgets.logfile import Stream
 
-BLOCK = 1 << 18
-"""Bytes that are looked at in one go: about a millisecond, in which the event loop waits at most."""
+BLOCK = 1 << 17
+"""Bytes that are looked at in one go: half a millisecond, or two for a slow expression, which no other thread can
+interrupt. Between two blocks the interpreter's lock is let go."""
 
 LINE_LIMIT = 1 << 16
 """Bytes of one line that are read; the rest of a longer line is not shown."""
@@ -128,12 +129,19 @@ class LineIndex:
         extent = self.stream.extent_at(self.start(line))
         return extent.end - extent.start if extent is not None and extent.is_gap else None
 
-    def raw(self, line: int) -> tuple[bytes, bool]:
-        """The bytes of a line without its end, and whether there are more of them than `LINE_LIMIT`."""
+    def raw(self, line: int, limit: int = LINE_LIMIT) -> tuple[bytes, bool]:
+        """The first `limit` bytes of a line without its end, and whether it has more.
+
+        Of a longer line that ends in states of a progress bar, set apart by carriage returns, it is the last state:
+        what came before has been written over, and the first bytes would show the oldest.
+        """
         start, end = self.start(line), self.end(line)
-        data = self.stream.read(start, min(end, start + LINE_LIMIT + 1))
-        text, _, _ = data.partition(b"\n")
-        return text[:LINE_LIMIT].removesuffix(b"\r"), len(text) > LINE_LIMIT
+        text, _, _ = self.stream.read(start, min(end, start + limit + 1)).partition(b"\n")
+        if len(text) <= limit:
+            return text.removesuffix(b"\r"), False
+        last = self.stream.read(end - limit, end).rstrip(b"\r\n")
+        _, written_over, state = last.rpartition(b"\r")
+        return (state, False) if written_over else (text[:limit], True)
 
     def scan_back(self) -> bool:
         """Look at one more block in front of what is known. False when there is none."""

@@ -10,7 +10,7 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
-from widgets.logindex import LineIndex
+from widgets.logindex import LINE_LIMIT, LineIndex
 from widgets.logsearch import Clean, Pattern
 from widgets.logview import columns, window, wrap
 from widgets.spans import cut, fit
@@ -22,6 +22,7 @@ V = TypeVar("V")
 MARGIN = 1
 """Columns in front of a line, for a mark or the cursor."""
 
+_SHORT = 1 << 12
 _TEXTS, _PIECES, _STRIPS = 512, 128, 1024
 
 
@@ -47,6 +48,15 @@ class Look:
     wrapped: bool = False
     times: int = 0
     pattern: Pattern | None = None
+
+    @property
+    def limit(self) -> int:
+        """Bytes of a line that are made readable: of a cut line a few times what can be seen of it.
+
+        A page of lines of 64 KB each would take a tenth of a second, in which no key is answered.
+        """
+        needed = 4 * (self.left + self.width)
+        return LINE_LIMIT if self.wrapped else min(LINE_LIMIT, max(_SHORT, 1 << needed.bit_length()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,18 +113,21 @@ class Painter:
         """Draw like this from now on. Returns whether anything may look different."""
         if (look, marks) == (self._look, self._marks) and inks is self._inks:
             return False
+        if look.limit != self._look.limit:
+            self._texts.clear()
         self._look, self._inks, self._marks = look, inks, marks
         self._strips.clear()
         self._pieces.clear()
         return True
 
     def text(self, line: int) -> str:
-        """A line as it is shown, however long."""
+        """A line as it is shown, as far as can be seen."""
         key = (self._index.start(line), self._index.end(line))
         text = self._texts.get(key)
-        return (
-            text if text is not None else self._texts.put(key, readable(self._index, line, self._clean, self._glyphs))
-        )
+        return text if text is not None else self._texts.put(key, self._read(line))
+
+    def _read(self, line: int) -> str:
+        return readable(self._index, line, self._clean, self._glyphs, self._look.limit)
 
     def height(self, line: int) -> int:
         """Rows that a line takes."""
@@ -171,7 +184,7 @@ class Painter:
             label = cut(mark.label, self._label(mark, wide), self._glyphs.ellipsis)
             segments.append(Segment(" " + label, styles[mark.style]))
         strip = Strip(segments).adjust_cell_length(look.width - 1, styles["plain"])
-        thumb = Segment(self._glyphs.thumb if ground.thumb else " ", inks.line["dim"])
+        thumb = Segment(self._glyphs.thumb if ground.thumb else " ", inks.line["faint"])
         return Strip([*strip, thumb], look.width)
 
     def _margin(self, mark: Mark | None, ground: Ground, styles: Mapping[StyleName, Style]) -> Segment:
@@ -181,9 +194,11 @@ class Painter:
 
     def _matched(self, text: str, piece: str, at: int, plain: Style, match: Style) -> list[Segment]:
         """The part of a line that begins at character `at`, with what was searched for marked."""
+        pattern = self._look.pattern
+        spans = pattern.spans(text, at, at + len(piece)) if pattern is not None else []
         segments: list[Segment] = []
         done = 0
-        for span in self._look.pattern.spans(text) if self._look.pattern is not None else ():
+        for span in spans:
             start, end = max(done, span[0] - at), min(len(piece), span[1] - at)
             if start < end:
                 segments += [Segment(piece[done:start], plain), Segment(piece[start:end], match)]
@@ -191,12 +206,12 @@ class Painter:
         return [*segments, Segment(piece[done:], plain)]
 
 
-def readable(index: LineIndex, line: int, clean: Clean, glyphs: Glyphs) -> str:
+def readable(index: LineIndex, line: int, clean: Clean, glyphs: Glyphs, limit: int = LINE_LIMIT) -> str:
     """A line as people read it: cleaned, cut with an ellipsis where it is too long, and what is missing in a gap."""
     gap = index.gap(line)
     if gap is not None:
         return f"{glyphs.ellipsis} {gap:,} bytes are not kept {glyphs.ellipsis}"
-    data, more = index.raw(line)
+    data, more = index.raw(line, limit)
     return clean(data.decode("utf-8", "replace")) + (glyphs.ellipsis if more else "")
 
 

@@ -5,28 +5,39 @@ lines with control characters in them are made readable to look again: some hund
 """
 
 import re
+import sys
 from collections.abc import Callable, Iterator
+from itertools import takewhile
 
 from widgets.logindex import LineIndex, TwoWay
 
 Clean = Callable[[str], str]
 """Makes one raw line fit to be shown: no escape sequences, of a progress line what it said last."""
 
+REGEX_LIMIT = 1 << 12
+"""Characters of a line that a regular expression is tried on: what takes time in their square then takes 10 ms."""
+
 _ESCAPES = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)?|[ -/]*[0-~])")
+# Escapes and sets of characters are taken whole, for they hold no operators; a repeat is `*`, `+` or `{n,}`.
+_OPERATORS = re.compile(r"\\.|\[\^?\]?(?:\\.|[^]\\])*\]|\)(?:[*+]|\{\d*,\})|[*+]|\{\d*,\}|[()|]", re.DOTALL)
 _CONTROL = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]")
 
 
 class Pattern:
     """What is looked for: plain text or a regular expression. Capitals in it make it tell capitals from small letters.
 
-    Raises ValueError, with the reason in words, for what is no regular expression or would match everything.
+    Raises ValueError, with the reason in words, for what is no regular expression, would match everything, or could
+    take for ever: nothing can interrupt an expression, so a bad one would stop the whole program. For the same reason
+    an expression sees only the first `REGEX_LIMIT` characters of a line.
     """
 
     def __init__(self, text: str, *, regex: bool = False) -> None:
         self.text = text
         self.regex = regex
-        source = text if regex else re.escape(text)
-        flags = re.MULTILINE | (re.IGNORECASE if text == text.lower() else 0)
+        if regex and _explodes(text):
+            raise ValueError("a repeat of a group that holds a repeat or a choice could take for ever")
+        blind = text == text.lower()
+        source, flags = (text if regex else re.escape(text)), re.IGNORECASE if blind else re.NOFLAG
         try:
             self._shown = re.compile(source, flags)
             self._raw = re.compile(source.encode(), flags)
@@ -34,41 +45,64 @@ class Pattern:
             raise ValueError(f"not a regular expression: {error}") from error
         if self._shown.search("") is not None:
             raise ValueError("matches every line" if text else "nothing to look for")
-        # A plain search by find() on lowered bytes is five times as fast as a case-blind expression, which only
-        # matters for ASCII: lower() leaves other letters alone, as bytes do in an expression.
-        self._plain = None if regex else (text.lower() if flags & re.IGNORECASE else text).encode()
-        self._lowered = bool(flags & re.IGNORECASE)
+        # Lowered bytes and find() are ten times as fast as a case-blind expression; either is blind for ASCII only.
+        self._plain = None if regex else (text.lower() if blind else text).encode()
+        self._blind = blind
+        self._seen = REGEX_LIMIT if regex else sys.maxsize
 
-    def spans(self, text: str) -> list[tuple[int, int]]:
-        """Where a shown text matches, as (start, end) in characters."""
-        return [match.span() for match in self._shown.finditer(text) if match.end() > match.start()]
+    def spans(self, text: str, first: int = 0, last: int | None = None) -> list[tuple[int, int]]:
+        """Where a shown text matches, as (start, end) in characters: the matches that touch `first` to `last`."""
+        last = len(text) if last is None else last
+        around = 0 if self.regex else len(self.text)
+        # An expression has to be followed from the beginning of the line; a text is found wherever one begins to look.
+        begin, end = (0, REGEX_LIMIT) if self.regex else (max(0, first - around), last + around)
+        found = takewhile(lambda match: match.start() < last, self._shown.finditer(text, begin, end))
+        return [match.span() for match in found if match.end() > max(first, match.start())]
 
     def lines(self, chunk: bytes, clean: Clean) -> Iterator[int]:
         """Which lines of a block of lines match, counted from 0."""
         if b"\x1b" in chunk:
             chunk = _ESCAPES.sub(b"", chunk)
-        searched = chunk.lower() if self._plain is not None and self._lowered else chunk
-        line = start = 0
-        while (hit := self._find(searched, start)) >= 0:
-            line += chunk.count(b"\n", start, hit)
+        found = self._lines_matching(chunk) if self._plain is None else self._lines_holding(chunk, self._plain)
+        for number, line in found:
+            if not _CONTROL.search(line) or self._shown.search(clean(line.decode("utf-8", "replace")), 0, self._seen):
+                yield number
+
+    def _lines_matching(self, chunk: bytes) -> Iterator[tuple[int, bytes]]:
+        """Line by line, so that an expression neither reaches over a line's end nor looks at much at once."""
+        search = self._raw.search
+        return ((n, line) for n, line in enumerate(chunk.split(b"\n")) if search(line, 0, REGEX_LIMIT))
+
+    def _lines_holding(self, chunk: bytes, text: bytes) -> Iterator[tuple[int, bytes]]:
+        """The lines around each place where a block holds a text, without looking at the lines in between."""
+        searched = chunk.lower() if self._blind else chunk
+        number = start = 0
+        while (hit := searched.find(text, start)) >= 0:
+            number += chunk.count(b"\n", start, hit)
             start = chunk.rfind(b"\n", start, hit) + 1 or start
             end = chunk.find(b"\n", hit)
             end = len(chunk) if end < 0 else end
-            if self._matches(chunk[start:end], clean):
-                yield line
-            line, start = line + 1, end + 1
+            yield number, chunk[start:end]
+            number, start = number + 1, end + 1
 
-    def _find(self, chunk: bytes, start: int) -> int:
-        if self._plain is not None:
-            return chunk.find(self._plain, start)
-        match = self._raw.search(chunk, start)
-        # A match of nothing but the end of the block belongs to no line.
-        return match.start() if match is not None and match.start() < len(chunk) else -1
 
-    def _matches(self, line: bytes, clean: Clean) -> bool:
-        if _CONTROL.search(line):
-            return self._shown.search(clean(line.decode("utf-8", "replace"))) is not None
-        return self._plain is not None or self._raw.search(line) is not None
+def _explodes(text: str) -> bool:
+    """Whether an expression repeats, without limit, a group in which there is a repeat without limit or a choice.
+
+    Such an expression may take time exponential in the length of a line. Some that are refused would not.
+    """
+    risky = [False]
+    for sign in _OPERATORS.findall(text):
+        if sign == "(":
+            risky.append(False)
+        elif sign[0] == ")":
+            inside = risky.pop() if len(risky) > 1 else False
+            if inside and len(sign) > 1:
+                return True
+            risky[-1] = risky[-1] or inside or len(sign) > 1
+        elif sign[0] in "*+{|":
+            risky[-1] = True
+    return False
 
 
 def search(

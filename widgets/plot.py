@@ -39,20 +39,18 @@ def sparkline(series: Series, width: int, top: float | None = None, glyphs: Glyp
     return "".join(signs).rjust(width)
 
 
-def meter(fraction: float | None, width: int, style: StyleName = "accent", glyphs: Glyphs = UNICODE) -> list[Span]:
+def meter(fraction: float | None, width: int, style: StyleName = "plain", glyphs: Glyphs = UNICODE) -> list[Span]:
     """A bar of `width` columns filled to `fraction` (0 to 1), with half a column as its finest step."""
     if fraction is None:
-        return [(glyphs.bar_empty * width, "dim")]
+        return [(glyphs.bar_empty * width, "faint")]
     halves = round(max(0.0, min(1.0, fraction)) * width * 2)
     full = glyphs.bar * (halves // 2)
     half = glyphs.bar_half if halves % 2 else ""
     rest = width - len(full) - len(half)
-    return [(full + half, style), (glyphs.bar_empty * rest, "dim")]
+    return [(full + half, style), (glyphs.bar_empty * rest, "faint")]
 
 
-def percent_bar(
-    fraction: float | None, width: int, style: StyleName = "accent", glyphs: Glyphs = UNICODE
-) -> list[Span]:
+def percent_bar(fraction: float | None, width: int, style: StyleName = "plain", glyphs: Glyphs = UNICODE) -> list[Span]:
     """`meter` and the percentage behind it, in exactly `width` columns."""
     text = glyphs.unknown if fraction is None else f"{max(0.0, min(1.0, fraction)):.0%}"
     return [*meter(fraction, max(0, width - 5), style, glyphs), (text.rjust(min(5, width)), "plain")]
@@ -92,7 +90,7 @@ def plot(
     height: int,
     axis: Axis,
     *,
-    style: StyleName = "accent",
+    style: StyleName = "plain",
     top: float | None = None,
     glyphs: Glyphs = UNICODE,
 ) -> list[Line]:
@@ -115,9 +113,12 @@ def plot(
     for n in range(rows):
         label = high if n == 0 else low if n == rows - 1 else ""
         drawn = "".join(_column(v, ceiling, rows - 1 - n, rows, glyphs) for v in values)
-        lines.append([(label.rjust(gutter - 1) + " " + glyphs.axis, "dim"), (drawn, style)])
-    times: list[Span] = [(" " * gutter + glyphs.corner, "dim"), (fit(axis.start, across - len(axis.end)), "dim")]
-    return [*lines, [*times, (axis.end, "dim")] if across > len(axis.end) else [(" " * gutter + glyphs.corner, "dim")]]
+        lines.append([(label.rjust(gutter - 1) + " ", "dim"), (glyphs.axis, "faint"), (drawn, style)])
+    times: list[Span] = [(" " * gutter + glyphs.corner, "faint"), (fit(axis.start, across - len(axis.end)), "dim")]
+    return [
+        *lines,
+        [*times, (axis.end, "dim")] if across > len(axis.end) else [(" " * gutter + glyphs.corner, "faint")],
+    ]
 
 
 def legend(parts: Sequence[tuple[str, StyleName]], glyphs: Glyphs = UNICODE) -> list[Span]:

@@ -13,9 +13,12 @@ from textual.color import Color, ColorParseError
 from textual.theme import Theme
 from textual.widget import Widget
 
-StyleName = Literal["plain", "accent", "green", "cyan", "yellow", "red", "dim", "strong", "good", "busy", "look", "bad"]
+StyleName = Literal[
+    "plain", "accent", "green", "cyan", "yellow", "red", "dim", "faint", "strong", "good", "busy", "look", "bad"
+]
 """What a piece of text may be: a colour by its name, or by what it means (good, busy, look, bad: the tones that facts
-are rendered with for commands too). `accent` is where you are, `strong` a heading, `dim` what is asleep or old."""
+are rendered with for commands too). `accent` is where you are, `strong` a heading, `dim` what is asleep or old, `faint`
+what nobody reads, such as rules and the empty part of a bar."""
 
 # Name → theme variable, in order of preference: our own themes define them all, any other theme of Textual's some.
 _VARIABLES: dict[StyleName, str] = {
@@ -105,7 +108,8 @@ EMBER = Theme(
     panel="#2b2622",
     dark=True,
     variables={
-        "faint": "#968c80",
+        "dim-text": "#968c80",
+        "hairline": "#4a423a",
         "cursor-line": "#2b2622",
         "chosen-line": "#40362c",
         "scrollbar": "#4a423a",
@@ -135,7 +139,8 @@ ASH = Theme(
     panel="#e8e2d9",
     dark=False,
     variables={
-        "faint": "#6b635a",
+        "dim-text": "#6b635a",
+        "hairline": "#cdc4b7",
         "cursor-line": "#e8e2d9",
         "chosen-line": "#dccfba",
         "scrollbar": "#cdc4b7",
@@ -203,9 +208,14 @@ def inks(widget: Widget) -> Inks:
     """The inks of the app's theme over the background of `widget`."""
     variables = widget.app.theme_variables
     colours = {name: _colour(variables.get(variable)) for name, variable in _VARIABLES.items()}
-    faint = _colour(variables.get("faint"))
+    dim = _colour(variables.get("dim-text")) or Style(dim=True)
     marks: dict[StyleName, Style] = {name: colour or Style() for name, colour in colours.items()}
-    marks |= {"plain": Style(), "strong": Style(bold=True), "dim": faint or Style(dim=True)}
+    marks |= {
+        "plain": Style(),
+        "strong": Style(bold=True),
+        "dim": dim,
+        "faint": _colour(variables.get("hairline")) or dim,
+    }
     # Bold, so that where you are can be told without colour.
     marks["accent"] += Style(bold=True)
     base = widget.rich_style

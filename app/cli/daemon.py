@@ -10,9 +10,10 @@ import click
 
 from app.cli.output import emit, note, say
 from app.cli.params import json_option
-from app.cli.server import END_WITHIN_S, require_gateway, require_server, writing
+from app.cli.server import END_WITHIN_S, require_server, writing
 from app.domain.failures import StokerError
 from app.processes import down_marker, end, holder
+from app.reach import require_gateway
 from app.render.status import document, status_lines
 from app.settings import Home, find_home
 from app.store import read

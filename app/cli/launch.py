@@ -16,10 +16,11 @@ from app.cli.params import (
     name_argument,
     wait_option,
 )
-from app.cli.server import actor, require_gateway, writing
+from app.cli.server import writing
 from app.domain.failures import StokerError
 from app.launch.options import Options
 from app.launch.plan import Plan, plan_change, plan_launch
+from app.reach import actor, require_gateway
 from app.render.checks import check_lines
 from app.render.keys import shown_once
 from app.settings import Home, find_home, load_presets

@@ -1,51 +1,31 @@
-"""Reaching the server: started if need be, of our version, and with a transaction to write a wish in."""
+"""Reaching the server from a command: as `app.reach`, but who sits at a terminal is offered to restart an older one."""
 
-import http.client
-import os
-import pwd
-import sqlite3
-import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
+from app import reach
 from app.cli.output import confirm, interactive, note
 from app.domain.failures import StokerError
-from app.processes import end, ensure_server, holder
+from app.processes import end, ensure_server
 from app.settings import Home
-from app.store.migrate import read_version, schema_version
-from app.store.sqlite import connect_reader, translate
-from app.version import __version__
 
 if TYPE_CHECKING:
     from sqlmodel import Session
 
 END_WITHIN_S = 60.0
-GATEWAY_WITHIN_S = 20.0
-_POLL_S = 0.05
 
 
 def require_server(home: Home) -> dict[str, Any]:
-    """Make sure that a server of our version runs; what it announced.
-
-    Raises SERVER_DOWN, STORE_NEWER, STORE_CORRUPT, CONFIG_INVALID, and SERVER_OLDER unless somebody at the terminal
-    agrees to restart it.
-    """
-    _check_store(home)
-    facts = ensure_server(home)
-    if facts.get("schema", 0) > schema_version():
-        raise StokerError("STORE_NEWER", f"The running server is newer: version {facts.get('version')}.")
-    if not _older(facts):
-        return facts
-    error = StokerError(
-        "SERVER_OLDER", f"The running server has version {facts.get('version')}, this stoker {__version__}."
-    )
-    if not interactive():
-        raise error
-    note(f"{error.message} Everything that runs keeps running while it is restarted.")
-    if not confirm("Restart it?", default=True):
-        raise error
+    """`reach.require_server`; SERVER_OLDER only if nobody agrees to the restart."""
+    try:
+        return reach.require_server(home)
+    except StokerError as error:
+        if error.code != "SERVER_OLDER" or not interactive():
+            raise
+        note(f"{error.message} Everything that runs keeps running while it is restarted.")
+        if not confirm("Restart it?", default=True):
+            raise
     end(home.server_lock, END_WITHIN_S)
     return ensure_server(home)
 
@@ -54,57 +34,5 @@ def require_server(home: Home) -> dict[str, Any]:
 def writing(home: Home) -> Iterator["Session"]:
     """One transaction in the store of a running server."""
     require_server(home)
-    from app.store.write import Store
-
-    with closing(Store(home.store)) as store, store.write() as session:
+    with reach.writing(home) as session:
         yield session
-
-
-def require_gateway(home: Home, wait_s: float = GATEWAY_WITHIN_S) -> str:
-    """The gateway's base URL, once it answers. Raises SERVER_DOWN after `wait_s`."""
-    deadline = time.monotonic() + wait_s
-    while True:
-        url = (holder(home.gateway_lock) or {}).get("url")
-        if isinstance(url, str) and _answers(url):
-            return url
-        if time.monotonic() >= deadline:
-            raise StokerError("SERVER_DOWN", "The gateway does not answer.", "Look at `stoker logs @gateway`.")
-        time.sleep(_POLL_S)
-
-
-def actor() -> str:
-    """Who is at the keyboard, for the timeline."""
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return str(os.getuid())
-
-
-def _check_store(home: Home) -> None:
-    """Say at once what a server could only say in its log."""
-    if not home.store.exists():
-        return
-    try:
-        with closing(connect_reader(home.store)) as connection:
-            read_version(connection)
-    except sqlite3.Error as error:
-        raise translate(error) from error
-
-
-def _older(facts: dict[str, Any]) -> bool:
-    older_schema = int(facts.get("schema", schema_version())) < schema_version()
-    return older_schema or _numbers(str(facts.get("version", __version__))) < _numbers(__version__)
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split(".") if part.isdigit())
-
-
-def _answers(url: str) -> bool:
-    parts = urlsplit(url)
-    try:
-        with closing(http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=2)) as connection:
-            connection.request("GET", "/healthz")
-            return connection.getresponse().status < 500
-    except (OSError, http.client.HTTPException):
-        return False

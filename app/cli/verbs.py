@@ -4,8 +4,9 @@ import click
 
 from app.cli.output import confirm, emit, interactive, note, say
 from app.cli.params import json_option, name_argument, wait_option
-from app.cli.server import actor, writing
+from app.cli.server import writing
 from app.domain.fleet import Fleet
+from app.reach import actor
 from app.render import deployment as render
 from app.settings import Home, find_home
 from app.store.fleet import look

@@ -28,12 +28,23 @@ log = logging.getLogger(__name__)
 
 
 class Actor:
-    """Runs external actions as tasks. `done` is called when one has ended, whatever came of it."""
+    """Runs external actions as tasks. `done` is called when one has ended, whatever came of it.
 
-    def __init__(self, home: Home, owner: str, presets: Mapping[str, Preset], done: Callable[[], None]) -> None:
+    `env` is what every engine finds in its environment beside its own.
+    """
+
+    def __init__(
+        self,
+        home: Home,
+        owner: str,
+        presets: Mapping[str, Preset],
+        env: Mapping[str, str],
+        done: Callable[[], None],
+    ) -> None:
         self._home = home
         self._owner = owner
         self._presets = presets
+        self._env = env
         self._done = done
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._ended_at: dict[str, float] = {}
@@ -124,6 +135,7 @@ class Actor:
             engine=spec.engine,
             argv=command,
             directory=str(directory),
+            env=self._env,
             secrets={preset.key_env: engine_key(directory), **read_environment(self._home, spec)},
             memory_limit=spec.memory_limit,
         )

@@ -23,7 +23,8 @@ class GatewayKeeper:
         """Check for ever; a gateway that ends at once is not started more often than every few seconds."""
         while True:
             self.up = await asyncio.to_thread(holder, self._home.gateway_lock) is not None
-            if self.up:
+            # Without the server's own lock file the home is gone: a gateway would make a new one, and start a server.
+            if self.up or not self._home.server_lock.exists():
                 await asyncio.sleep(CHECK_EVERY_S)
             else:
                 log.info("starting the gateway")

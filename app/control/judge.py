@@ -9,6 +9,7 @@ from pathlib import Path
 from app.domain.detection import ExitFacts, Rule, judge
 from app.domain.engines import Preset
 from app.domain.facts import Ended
+from app.domain.variant import VariantSpec
 from app.settings import Home
 from backends.base import Exit
 
@@ -33,10 +34,11 @@ class Judge:
             self._loading.add(attempt_id)
         return attempt_id in self._loading
 
-    def ended(self, attempt_id: str, engine: str, how: Exit) -> Ended:
-        """The verdict on an attempt that ended."""
+    def ended(self, attempt_id: str, spec: VariantSpec, how: Exit) -> Ended:
+        """The verdict on an attempt at `spec` that ended."""
         if attempt_id not in self._ended:
-            code, evidence = judge(self._last_words(attempt_id), exit_facts(how), self._rules, engine)
+            words, limited = self._last_words(attempt_id), spec.memory_limit is not None
+            code, evidence = judge(words, exit_facts(how), self._rules, spec.engine, limited=limited)
             self._ended[attempt_id] = Ended(how.at, code, evidence, how.code, how.signal, how.rebooted)
         return self._ended[attempt_id]
 

@@ -74,7 +74,7 @@ class Controller:
         presets = load_presets(home)
         self.gateway = GatewayKeeper(home)
         self.watcher = Watcher(self._wake.set)
-        self.actor = Actor(home, owner, presets, self._wake.set)
+        self.actor = Actor(home, owner, presets, settings.server.env, self._wake.set)
         self.jobs = Jobs(home, self.clock, epoch, self.write, self._wake.set)
         self.senses = Senses(home, settings, presets, load_rules(home), self._wake.set)
 
@@ -136,6 +136,8 @@ class Controller:
             backends=self._backends,
             gateway_up=self.gateway.up,
             shutting_down=self.jobs.shutting_down,
+            # What this server was told to take down is not a reboot's; the next one resumes it.
+            resume=self.settings.server.resume_after_reboot and not self.jobs.shut_down,
         )
         plans = [(d, rules.reconcile(d, world)) for d in rows.deployments]
         moved = [(d, a) for d, a in plans if a or derive(d.wish, d.replicas, d.instances)[0] != d.status]

@@ -31,7 +31,6 @@ class Senses:
         changed: Callable[[], None],
     ) -> None:
         self._home = home
-        self._settings = settings
         self._presets = presets
         self._judge = Judge(home, presets, rules)
         self._prober = Prober(changed, Traffic(home), Pace(patience_s=settings.edge.answer_timeout))
@@ -52,6 +51,7 @@ class Senses:
         backends: Mapping[str, Backend],
         gateway_up: bool,
         shutting_down: bool,
+        resume: bool,
     ) -> World:
         """The world as known at `now` (UTC microseconds), for one pass over `deployments`."""
         instances = [i for d in deployments for i in d.instances]
@@ -71,7 +71,7 @@ class Senses:
             no_room=await _no_room(deployments, specs, backends),
             gateway_up=gateway_up,
             shutting_down=shutting_down,
-            resume_after_reboot=self._settings.server.resume_after_reboot,
+            resume_after_reboot=resume,
         )
 
     def _perceive(
@@ -81,7 +81,7 @@ class Senses:
         seen: dict[str, Seen] = {}
         targets: dict[str, Target] = {}
         for instance in instances:
-            attempt, engine = instance.attempt, specs[instance.variant_id].engine
+            attempt, spec = instance.attempt, specs[instance.variant_id]
             if attempt is None or attempt.released_at is not None:
                 continue
             resource = (looks[instance.backend].resources or {}).get(attempt.id)
@@ -91,16 +91,18 @@ class Senses:
                 continue
             if resource is None:
                 if attempt.id in actor.refused:
-                    ended = self._judge.refused(attempt.id, engine, actor.refused[attempt.id])
+                    ended = self._judge.refused(attempt.id, spec.engine, actor.refused[attempt.id])
                     seen[attempt.id] = Seen(started_at=ended.at, ended=ended)
             elif resource.exit is not None:
-                ended = self._judge.ended(attempt.id, engine, resource.exit)
+                ended = self._judge.ended(attempt.id, spec, resource.exit)
                 seen[attempt.id] = Seen(started_at=resource.started_at, ended=ended)
             else:
-                seen[attempt.id] = self._alive(instance, resource, engine)
+                seen[attempt.id] = self._alive(instance, resource, spec.engine)
                 if resource.endpoint is not None:
                     key = engine_key(self._home.attempts / attempt.id)
-                    targets[attempt.id] = Target(instance.name, resource.endpoint, key, self._presets[engine].health)
+                    targets[attempt.id] = Target(
+                        instance.name, resource.endpoint, key, self._presets[spec.engine].health
+                    )
         self._judge.forget(seen.keys())
         return seen, targets
 

@@ -20,12 +20,16 @@ EVIDENCE_LIMIT = 300
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A pattern that proves `code` in one line of an engine's output; `engines` empty means any."""
+    """A pattern that proves `code` in one line of an engine's output; `engines` empty means any.
+
+    A `limited` rule is only for an engine that ran under a memory limit.
+    """
 
     id: str
     code: str
     pattern: re.Pattern[str]
     engines: tuple[str, ...] = ()
+    limited: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,8 @@ def parse_rules(data: Mapping[str, Any]) -> tuple[Rule, ...]:
     rules = []
     for table in data.get("rule", []):
         try:
-            rule = Rule(table["id"], table["code"], re.compile(table["pattern"]), tuple(table.get("engines", ())))
+            pattern, engines = re.compile(table["pattern"]), tuple(table.get("engines", ()))
+            rule = Rule(table["id"], table["code"], pattern, engines, table.get("limited") is True)
         except (KeyError, TypeError, re.error) as error:
             raise StokerError("CONFIG_INVALID", f"failures.toml: rule {table.get('id', '?')}: {error}.") from error
         if rule.code not in CATALOGUE:
@@ -58,8 +63,13 @@ def parse_rules(data: Mapping[str, Any]) -> tuple[Rule, ...]:
     return tuple(rules)
 
 
-def judge(lines: Sequence[str], ended: ExitFacts, rules: Iterable[Rule], engine: str) -> tuple[str, str]:
-    """The code of an unasked-for end, and the evidence: the engine's own line, or how it ended if it said nothing."""
+def judge(
+    lines: Sequence[str], ended: ExitFacts, rules: Iterable[Rule], engine: str, *, limited: bool = False
+) -> tuple[str, str]:
+    """The code of an unasked-for end, and the evidence: the engine's own line, or how it ended if it said nothing.
+
+    `limited` says that the engine ran under a memory limit.
+    """
     if ended.oom:
         return "HOST_OOM", "the kernel killed it: out of memory"
     if ended.errno in _NO_ROOM:
@@ -71,7 +81,7 @@ def judge(lines: Sequence[str], ended: ExitFacts, rules: Iterable[Rule], engine:
     if ended.signal in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         return "KILLED_EXTERNALLY", f"ended by {signal.Signals(ended.signal).name}"
     for rule in rules:
-        if rule.engines and engine not in rule.engines:
+        if (rule.engines and engine not in rule.engines) or (rule.limited and not limited):
             continue
         for line in lines:
             if rule.pattern.search(line):

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import resource
+import signal
 import socket
 import sys
 import time
@@ -32,6 +33,7 @@ FILES_WANTED = 8_192
 def main() -> int:
     """Serve until told to stop; the exit status."""
     os.umask(0o077)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a closed terminal is no reason to stop
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     home = find_home()
     home.make()

@@ -10,6 +10,7 @@ from app.gateway.errors import EdgeError
 CONTAINERS_LIMIT = 100_000
 """The most objects and arrays in one body. Beyond it parsing alone would hold up everybody else's streams."""
 
+_BLANK = " \t\r\n"
 _STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
 _BRACKETS = re.compile(rb"[\[\]{}]")
 
@@ -22,7 +23,10 @@ def parse_object(body: bytes, nesting: int) -> dict[str, Any]:
     """
     _check_nesting(body, nesting)
     try:
-        value = _decode(body.decode())
+        text = body.decode().strip(_BLANK)
+        value, end = _decode(text)
+        if end != len(text):
+            raise ValueError(f"there is more after character {end}")
     except UnicodeDecodeError:
         raise EdgeError("INVALID_REQUEST", "The body is not UTF-8.") from None
     except (ValueError, RecursionError) as error:
@@ -56,7 +60,7 @@ def _refuse_constant(word: str) -> None:
     raise ValueError(f"{word} is not a JSON number")
 
 
-_decode = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse_constant).decode
+_decode = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse_constant).raw_decode
 
 
 def _check_nesting(body: bytes, limit: int) -> None:

@@ -11,6 +11,12 @@ from app.gateway.fields import ALLOWED, CHOICES_LIMIT, NEEDED, TEMPLATE_SWITCHES
 TOKEN_CHARACTERS = 256
 """No token of a vocabulary in use is longer: the longest of Llama 3, GPT-4o, Qwen and DeepSeek have 128 characters."""
 
+_WHOLE_NUMBERS = {
+    "n": (1, CHOICES_LIMIT),
+    "best_of": (1, CHOICES_LIMIT),
+    "max_tokens": (0, 1 << 31),
+    "max_completion_tokens": (0, 1 << 31),
+}
 _MEDIA = ("image_url", "audio_url", "video_url", "file_url")
 
 
@@ -48,12 +54,12 @@ def read_call(path: str, fields: dict[str, Any]) -> Call:
         raise _invalid("model", "`model` must name a deployment, or be `default`.")
     if NEEDED[path] not in fields:
         raise _invalid(NEEDED[path], f"`{NEEDED[path]}` is missing.")
+    for name in fields.keys() & _WHOLE_NUMBERS.keys():
+        _check_number(name, fields[name], *_WHOLE_NUMBERS[name])
     stream = _read_bool(fields, "stream")
-    for name in ("max_tokens", "max_completion_tokens"):
-        _read_int(fields, name, 0, 1 << 31)
     wants_usage = _take_over_usage(fields, stream)
     _check_template(fields)
-    n = max(_read_int(fields, "n", 1, CHOICES_LIMIT) or 1, _read_int(fields, "best_of", 1, CHOICES_LIMIT) or 1)
+    n = max(fields.get("n") or 1, fields.get("best_of") or 1)
     call = Call(path, model, fields, stream, wants_usage, n, 1, 0, 0)
     if path == "/v1/chat/completions":
         call.characters = sum(map(len, _message_texts(fields["messages"])))
@@ -159,13 +165,9 @@ def _read_bool(fields: dict[str, Any], name: str) -> bool:
     raise _invalid(name, f"`{name}` must be true or false.")
 
 
-def _read_int(fields: dict[str, Any], name: str, low: int, high: int) -> int | None:
-    value = fields.get(name)
-    if value is None:
-        return None
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+def _check_number(name: str, value: object, low: int, high: int) -> None:
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high):
         raise _invalid(name, f"`{name}` must be a whole number from {low} to {high}.")
-    return value
 
 
 def _invalid(param: str, message: str) -> EdgeError:

@@ -3,11 +3,13 @@
 The store may be locked, full or absent for as long as it likes: the spool waits, and no request does.
 """
 
+import json
 import logging
 import os
 import sqlite3
 import threading
 from collections import deque
+from functools import lru_cache
 from pathlib import Path
 
 from app.gateway.request import COLUMNS
@@ -26,13 +28,9 @@ LAST_FLUSH_MS = 5_000
 _START = b'["s","'
 _END = b'["e","'
 _ID = slice(len(_START), len(_START) + 26)
+_TOGETHER = 32
+"""Rows a statement. SQLite works without the interpreter's lock, but takes it back after each: seldom is better."""
 
-# One statement a batch: SQLite takes the lines apart itself, and the event loop has the interpreter meanwhile.
-_EXTRACTS = ", ".join(f"json_extract(value, '$[{index}]')" for index in range(1, len(COLUMNS) + 1))
-_INSERT = (
-    f"INSERT INTO requests ({', '.join(COLUMNS)}) SELECT {_EXTRACTS}"  # noqa: S608 # only constants
-    " FROM json_each(?) WHERE true ON CONFLICT (id) DO NOTHING"
-)
 _PRUNE = """
     DELETE FROM requests WHERE attempt_id IS NULL AND id <= (
         SELECT id FROM requests WHERE attempt_id IS NULL ORDER BY id DESC LIMIT 1 OFFSET ?)
@@ -215,24 +213,27 @@ def _size(lines: list[bytes]) -> int:
 
 def _insert(connection: sqlite3.Connection, lines: list[bytes]) -> None:
     """Insert the rows of `lines`. One that was torn by a full disk, or is not a row, is left out and logged."""
-    if not lines:
-        return
+    for start in range(0, len(lines), _TOGETHER):
+        _insert_together(connection, lines[start : start + _TOGETHER])
+
+
+def _insert_together(connection: sqlite3.Connection, lines: list[bytes]) -> None:
     try:
-        connection.execute(_INSERT, (_array(lines),))
-    except (sqlite3.IntegrityError, sqlite3.OperationalError) as error:
-        if not connection.in_transaction or not _is_bad_row(error):
-            raise
+        rows = json.loads(b"[" + b",".join(lines) + b"]")
+        connection.execute(_insertion(len(rows)), [value for row in rows for value in row[1:]])
+    except (ValueError, TypeError, sqlite3.IntegrityError, sqlite3.ProgrammingError) as error:
         if len(lines) == 1:
             log.error("A request cannot be kept: %s: %.200r", error, lines[0])
             return
         half = len(lines) // 2
-        _insert(connection, lines[:half])
-        _insert(connection, lines[half:])
+        _insert_together(connection, lines[:half])
+        _insert_together(connection, lines[half:])
 
 
-def _array(lines: list[bytes]) -> str:
-    return f"[{b','.join(lines).decode()}]"
-
-
-def _is_bad_row(error: sqlite3.Error) -> bool:
-    return isinstance(error, sqlite3.IntegrityError) or "JSON" in str(error)
+@lru_cache
+def _insertion(rows: int) -> str:
+    marks = ", ".join([f"({', '.join('?' * len(COLUMNS))})"] * rows)
+    return (
+        f"INSERT INTO requests ({', '.join(COLUMNS)}) VALUES {marks}"  # noqa: S608 # names of columns and marks
+        " ON CONFLICT (id) DO NOTHING"
+    )

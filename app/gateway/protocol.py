@@ -22,7 +22,6 @@ LINGER_S = 2.0
 CLOSING_S = 10.0
 """How long the last bytes of a closing connection may take."""
 
-
 _UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
 
 
@@ -73,10 +72,12 @@ class EdgeProtocol(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._stage = Stage.HEAD
         self._since = self._heard = self.loop.time()
-        self._head_size = self._unparsed = self._discarded = 0
+        self._unparsed = self._discarded = 0
+        self._beyond = False
         self._open: list[tuple[RequestResponseCycle, Departure]] = []
         self._refused_at: float | None = None
         self._blocked_at: float | None = None
+        self._idle_since: float | None = None
         self._closing_at: float | None = None
 
     def connection_made(self, transport: BaseTransport) -> None:
@@ -93,6 +94,7 @@ class EdgeProtocol(HttpToolsProtocol):
         if self._refused_at is not None:
             return
         self._heard = self.loop.time()
+        self._idle_since = None
         if self._stage is Stage.IDLE:
             self._enter_head()
         if self._stage is Stage.HEAD and b"pgrade:" in data:
@@ -110,10 +112,12 @@ class EdgeProtocol(HttpToolsProtocol):
         elif self._blocked_at is not None and now - self._blocked_at > self.limits.chunk_timeout:
             self.transport.abort()
         elif self._stage is Stage.HEAD and now - self._since > self.limits.header_timeout:
-            if self._head_size or self._unparsed:
+            if self._unparsed:
                 self._refuse(_too_slow("head", self.limits.header_timeout))
             else:
                 self.transport.close()
+        elif self._idle_since is not None and now - self._idle_since > self.limits.keep_alive:
+            self.transport.close()
         elif self._stage is Stage.BODY and now - self._heard > self.limits.body_idle and not self.flow.read_paused:
             self._refuse(_too_slow("body", self.limits.body_idle))
 
@@ -138,21 +142,16 @@ class EdgeProtocol(HttpToolsProtocol):
             self._enter_head()
         super().on_message_begin()
 
-    def on_url(self, url: bytes) -> None:
-        self._head_size += len(url)
-        if self._head_size > self.limits.header_limit:
-            raise _HeadTooLarge
-        super().on_url(url)
-
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._stage is not Stage.HEAD:
             return  # a trailer: it must never become a header, least of all `Authorization`
-        self._head_size += len(name) + len(value) + 4
-        if self._head_size > self.limits.header_limit or len(self.headers) >= self.limits.header_count:
-            raise _HeadTooLarge
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        size = len(self.url) + sum([len(name) + len(value) + 4 for name, value in self.headers])
+        if size > self.limits.header_limit or len(self.headers) > self.limits.header_count:
+            self._beyond = True
+            raise _HeadTooLarge
         self._stage = Stage.BODY
         self._unparsed = 0
         departure = Departure(self.loop)
@@ -180,11 +179,19 @@ class EdgeProtocol(HttpToolsProtocol):
         self._unparsed = self._discarded = 0
         super().on_message_complete()
 
+    def on_response_complete(self) -> None:
+        if self.pipeline:
+            super().on_response_complete()
+        elif not self.transport.is_closing():
+            # `check_times` ends idle connections, which costs less than a timer for every response.
+            self.flow.resume_reading()
+            self._idle_since = self.loop.time()
+
     # What uvicorn says by itself.
 
     def send_400_response(self, msg: str) -> None:
         """The answer to what the parser refused."""
-        self._refuse(self._too_large() if self._stage is Stage.HEAD and self._beyond_head() else _malformed())
+        self._refuse(self._too_large() if self._beyond else _malformed())
 
     def _unsupported_upgrade_warning(self) -> None:
         """Nothing that an operator could do anything about."""
@@ -192,10 +199,6 @@ class EdgeProtocol(HttpToolsProtocol):
     def _enter_head(self) -> None:
         self._stage = Stage.HEAD
         self._since = self.loop.time()
-        self._head_size = 0
-
-    def _beyond_head(self) -> bool:
-        return self._head_size > self.limits.header_limit or len(self.headers) >= self.limits.header_count
 
     def _too_large(self) -> EdgeError:
         limit, count = self.limits.header_limit, self.limits.header_count
@@ -209,8 +212,11 @@ class EdgeProtocol(HttpToolsProtocol):
     def _refuse(self, error: EdgeError) -> None:
         """Answer in the application's place, and close. A response that is already on its way is cut off instead."""
         self._refused_at = self.loop.time()
-        self._unset_keepalive_if_required()
-        if any(cycle.response_started for cycle in self._abandon()):
+        abandoned = self._abandon()
+        if self._stage is Stage.BODY and not abandoned:
+            self.transport.close()  # it was answered before its body was complete
+            return
+        if any(cycle.response_started for cycle in abandoned):
             self.transport.abort()
             return
         request = Request("-", "", (), self.client[0] if self.client else "")

@@ -87,18 +87,18 @@ class Request:
             f'["{kind}","{self.id}","{self.request_id}",{_text(self.key_id)},{_text(self.deployment_id)},'
             f"{_text(self.instance_id)},{_text(self.attempt_id)},{quote(self.path)},{self.stream:d},{status},"
             f"{_text(code)},{self.started_at},{'null' if self.ttft_us is None else self.ttft_us},{self.elapsed_us()},"
-            f"{tokens_in},{tokens_out},{estimated:d},[{self._write_steps()}]]"
+            f"{tokens_in},{tokens_out},{estimated:d},{quote(self._write_steps())}]"
         )
 
     def _write_steps(self) -> str:
         if not self._steps:
             received = quote(f"{self.method} {self.path}")
-            self._steps = f'{{"name":"received","at":{self.started_at},"detail":{received}}}'
+            self._steps = f'[{{"name":"received","at":{self.started_at},"detail":{received}}}'
         for name, moment, detail in self._noted:
             at = self.started_at + (moment - self._began) // 1000
             self._steps += f',{{"name":"{name}","at":{at},"detail":{quote(detail)}}}'
         self._noted.clear()
-        return self._steps
+        return f"{self._steps}]"
 
 
 def _text(word: str | None) -> str:

@@ -23,6 +23,8 @@ STRIKES = 3
 RETRY_AFTER_S = 2
 """What a refused client is told while nothing was measured."""
 RETRY_AFTER_MOST_S = 60
+PACE_WINDOW_S = 60.0
+"""How far back the pace is measured at which requests are finished."""
 
 _LEAVING = (Phase.DRAINING, Phase.STOPPING)
 
@@ -75,6 +77,8 @@ class Route:
 
     def retry_after(self, now: float) -> int:
         """Seconds until the queue has probably moved on, from the pace at which requests were finished lately."""
+        while self.released and self.released[0] < now - PACE_WINDOW_S:
+            self.released.popleft()
         if len(self.released) < 2:
             return RETRY_AFTER_S
         pace = len(self.released) / max(now - self.released[0], 0.001)

@@ -38,7 +38,6 @@ class EdgeServer(uvicorn.Server):
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,
-                timeout_keep_alive=settings.keep_alive,  # type: ignore[arg-type] # a float serves as well
                 timeout_graceful_shutdown=DRAIN_S,
             )
         )

@@ -19,6 +19,8 @@ from app.settings import Home
 
 _FLAG = re.compile(r"[a-z0-9][a-z0-9-]*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_ENGINE_BYTES = 134_217_728
+"""Address space that an engine's interpreter and libraries map, at the least: llama.cpp's do with 130 MiB or more."""
 _TOTAL_CONTEXT = 2**31 - 1
 """llama.cpp keeps the total context in a 32-bit integer."""
 
@@ -74,6 +76,8 @@ def check_spec(spec: VariantSpec, presets: Mapping[str, Preset], home: Home) -> 
     if at_hand(spec.model, home) is None:
         yield _room(home, spec.model.size or 0)
     yield _backend(spec.backend)
+    if spec.memory_limit is not None:
+        yield _memory(spec.memory_limit, spec.model.size or 0)
     yield _context(spec)
     yield _kv_type(spec.kv_type, preset)
     yield _flags(spec.flags, preset)
@@ -110,6 +114,15 @@ def _room(home: Home, size: int) -> Check:
     free = shutil.disk_usage(folder).free
     text = f"{size / 1e6:,.0f} MB to fetch, {free / 1e6:,.0f} MB free"
     return passed("disk", text) if free > size else failed("disk", "DISK_FULL", text)
+
+
+def _memory(limit: int, weights: int) -> Check:
+    """The limit is on address space, which holds the weights and the engine's own code before anything is computed."""
+    least = weights + _ENGINE_BYTES
+    if limit >= least:
+        return passed("memory", f"at most {limit / 2**20:,.0f} MiB")
+    text = f"{limit / 2**20:,.0f} MiB are too few: weights and engine alone take {least / 2**20:,.0f} MiB."
+    return failed("memory", "HOST_OOM", text, "Allow more (`--memory`), or choose a smaller model.")
 
 
 def _backend(name: str) -> Check:

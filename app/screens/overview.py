@@ -155,9 +155,10 @@ class Overview:
     def _plots(self, width: int, height: int) -> list[Line]:
         rates, times = self._series()
         each = (width - GAP) // 2
-        axes = Axis("REQ/S", "{:.3g}".format, "1 h ago"), Axis("TTFT", _latency, "1 h ago")
-        left = plot(rates, each, height, axes[0], glyphs=self._glyphs)
-        right = plot(times, each, height, axes[1], style="cyan", glyphs=self._glyphs)
+        # The heading has the last value there is, which need not be of now.
+        heading = "TTFT" if times[-1] is not None else "LAST TTFT"
+        left = plot(rates, each, height, Axis("REQ/S", _rate, "1 h ago"), glyphs=self._glyphs)
+        right = plot(times, each, height, Axis(heading, _latency, "1 h ago"), style="cyan", glyphs=self._glyphs)
         return [[(" ", "plain"), *line] for line in beside(left, right, each, GAP)]
 
     def _sparks(self, width: int) -> Line:
@@ -177,6 +178,10 @@ class Overview:
 
     def _lines(self, lines: Iterable[cells.Line]) -> list[Line]:
         return [[(" " * MARGIN, "plain"), *to_spans(line, self._glyphs)] for line in lines]
+
+
+def _rate(value: float) -> str:
+    return f"{value:.0f}" if value >= 10 or not value else f"{value:.2g}"
 
 
 def _latency(us: float) -> str:

@@ -17,7 +17,7 @@ from backends.process import ProcessBackend
 from tests.contract.harness import OWNER, ProcessHarness, ended, processes_of, run, running, until
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="prlimit, /proc and PDEATHSIG are Linux's")
-FOREVER = "import time\nprint('up')\nwhile True: time.sleep(60)"
+FOREVER = "import time\nprint('up', flush=True)\nwhile True: time.sleep(60)"
 SECRET = "sesame-open-sesame"
 
 

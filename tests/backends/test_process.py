@@ -17,7 +17,7 @@ from backends.keeper import KEEPER
 from backends.process import ProcessBackend
 from tests.contract.harness import OWNER, ProcessHarness, ended, processes_of, run, running, seen, until
 
-FOREVER = "import time\nprint('up')\nwhile True: time.sleep(60)"
+FOREVER = "import time\nprint('up', flush=True)\nwhile True: time.sleep(60)"
 
 
 def finished(local: ProcessHarness, key: str = "a1") -> Path:
@@ -230,11 +230,13 @@ def test_a_stop_never_hits_a_process_that_has_taken_the_keepers_number(local: Pr
     record: dict[str, Any] = json.loads((local.root / "a1/record.json").read_text())
     with subprocess.Popen([sys.executable, "-c", FOREVER], stdout=subprocess.PIPE) as bystander:
         assert bystander.stdout is not None
-        bystander.stdout.readline()
-        (local.root / "a1/record.json").write_text(json.dumps(record | {"pid": bystander.pid}))
-        run(local.backend.stop("a1", 0))
-        assert bystander.poll() is None
-        bystander.terminate()
+        try:
+            bystander.stdout.readline()
+            (local.root / "a1/record.json").write_text(json.dumps(record | {"pid": bystander.pid}))
+            run(local.backend.stop("a1", 0))
+            assert bystander.poll() is None
+        finally:
+            bystander.kill()
     (local.root / "a1/record.json").write_text(json.dumps(record))
 
 

@@ -71,6 +71,12 @@ def test_a_rule_is_for_its_engines_only() -> None:
     assert judge([line], ExitFacts(code=1), RULES, "other")[0] == "CONTAINER_EXITED"
 
 
+@pytest.mark.parametrize("line", ["  what():  Resource temporarily unavailable", "error creating backtrace: mmap: 12"])
+def test_under_a_memory_limit_the_systems_refusals_mean_just_that(line: str) -> None:
+    assert judge([line], ExitFacts(signal=6), RULES, "llama.cpp", limited=True) == ("HOST_OOM", line.strip())
+    assert judge([line], ExitFacts(signal=6), RULES, "llama.cpp")[0] == "RUNTIME_ERROR"
+
+
 @pytest.mark.parametrize(
     "rule",
     [

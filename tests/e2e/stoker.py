@@ -26,6 +26,8 @@ class Stoker:
 
     def __init__(self, path: Path) -> None:
         self.home = Home(path, path)
+        self._clients: list[openai.OpenAI] = []
+        self._own: openai.OpenAI | None = None
         self.env = {"PATH": os.environ["PATH"], "HOME": str(path), "STOKER_HOME": str(path), "LANG": "C.UTF-8"}
 
     def run(self, *words: str, check: bool = True, stdin: str = "") -> subprocess.CompletedProcess[str]:
@@ -33,8 +35,13 @@ class Stoker:
         done = subprocess.run(
             [COMMAND, *words], env=self.env, input=stdin, capture_output=True, text=True, timeout=120, check=False
         )
-        assert not check or done.returncode == 0, f"stoker {' '.join(words)}: {done.stdout}{done.stderr}"
+        assert not check or done.returncode == 0, f"stoker {' '.join(words)}: {done.stdout}{done.stderr}{self.log()}"
         return done
+
+    def log(self) -> str:
+        """The end of the server's log, for whoever wonders why."""
+        path = self.home.server_log
+        return path.read_text()[-3_000:] if path.exists() else ""
 
     def json(self, *words: str) -> Any:
         """What a command prints with `--json`."""
@@ -69,11 +76,41 @@ class Stoker:
         return parent
 
     def client(self, key: str | None = None) -> openai.OpenAI:
-        """The official client on our gateway, with a new key for everything unless one is given."""
+        """The official client on our gateway, with a new key for everything unless one is given.
+
+        The gateway has heard of the key, however young it is.
+        """
         facts = holder(self.home.gateway_lock)
         assert facts
         key = key or self.json("keys", "create")["key"]
-        return openai.OpenAI(base_url=f"{facts['url']}/v1", api_key=key, max_retries=0, timeout=60)
+        client = openai.OpenAI(base_url=f"{facts['url']}/v1", api_key=key, max_retries=0, timeout=60)
+        self._clients.append(client)
+        wait_for(lambda: refusal(client) != "AUTH_INVALID_TOKEN", "the gateway to know the key", 10)
+        return client
+
+    def hang_up(self) -> None:
+        """Close every connection to the gateway."""
+        for client in self._clients:
+            client.close()
+
+    def answers(self, name: str = "demo") -> bool:
+        """Whether a deployment answers: a few tokens, since `ask` lets a small machine ramble for half a minute."""
+        self._own = self._own or self.client()
+        hello: Any = [{"role": "user", "content": "Say hello."}]
+        try:
+            said = self._own.chat.completions.create(model=name, messages=hello, max_tokens=4)
+        except openai.APIError:
+            return False
+        return bool(said.choices[0].message.content)
+
+
+def refusal(client: openai.OpenAI) -> str:
+    """The code with which the client's key is refused, empty if it is taken."""
+    try:
+        client.models.list()
+    except openai.AuthenticationError as error:
+        return str(error.code)
+    return ""
 
 
 @contextmanager
@@ -83,6 +120,7 @@ def installed(path: Path) -> Iterator[Stoker]:
     try:
         yield stoker
     finally:
+        stoker.hang_up()
         stoker.run("down", "--all", check=False)
         left = _left_over(stoker.home)
         deadline = time.monotonic() + 10
@@ -92,7 +130,7 @@ def installed(path: Path) -> Iterator[Stoker]:
         said = [f"{process.pid}: {' '.join(process.cmdline())}" for process in left]
         for process in left:
             process.send_signal(signal.SIGKILL)
-        assert not said, f"left running: {said}, {(path / 'server.log').read_text()[-2_000:]}"
+        assert not said, f"left running: {said}; {stoker.log()}"
 
 
 def _left_over(home: Home) -> list[psutil.Process]:

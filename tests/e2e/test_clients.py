@@ -10,7 +10,7 @@ import openai
 import pytest
 
 from tests.control.support import wait_for
-from tests.e2e.stoker import Stoker, installed
+from tests.e2e.stoker import Stoker, installed, refusal
 
 HELLO: Any = [{"role": "user", "content": "Say hello."}]
 
@@ -28,9 +28,7 @@ def stoker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stoker]:
 
 @pytest.fixture(scope="module")
 def client(stoker: Stoker) -> openai.OpenAI:
-    client = stoker.client()
-    knows(client)
-    return client
+    return stoker.client()
 
 
 def test_a_chat(stoker: Stoker, client: openai.OpenAI) -> None:
@@ -159,7 +157,6 @@ def test_no_key_no_answer(stoker: Stoker) -> None:
 
 def test_a_key_reaches_what_it_is_for(stoker: Stoker) -> None:
     client = stoker.client(stoker.json("keys", "create", "--deployment", "resting")["key"])
-    knows(client)
     assert [model.id for model in client.models.list()] == ["resting"]
     with pytest.raises(openai.NotFoundError) as caught:
         client.chat.completions.create(model="demo", messages=HELLO)
@@ -169,9 +166,8 @@ def test_a_key_reaches_what_it_is_for(stoker: Stoker) -> None:
 def test_a_revoked_key_is_refused(stoker: Stoker) -> None:
     made = stoker.json("keys", "create")
     client = stoker.client(made["key"])
-    knows(client)
     stoker.run("keys", "revoke", made["id"])
-    wait_for(lambda: said_of(client) == "AUTH_REVOKED_TOKEN", "the revocation to reach the gateway", 5)
+    wait_for(lambda: refusal(client) == "AUTH_REVOKED_TOKEN", "the revocation to reach the gateway")
     states = {key["id"]: key["state"] for key in stoker.json("keys", "ls")}
     assert states[made["id"]] == "revoked"
 
@@ -179,36 +175,19 @@ def test_a_revoked_key_is_refused(stoker: Stoker) -> None:
 def test_a_rotated_key_lives_through_its_grace(stoker: Stoker) -> None:
     made = stoker.json("keys", "create", "--deployment", "demo")
     old = stoker.client(made["key"])
-    knows(old)
     rotated = stoker.json("keys", "rotate", made["id"], "--grace", "1h")
     new = stoker.client(rotated["key"])
-    knows(new)
-    assert (said_of(old), rotated["scope"]) == ("", ["demo"])
+    assert (refusal(old), rotated["scope"]) == ("", ["demo"])
     shorter = stoker.client(stoker.json("keys", "rotate", rotated["id"], "--grace", "0s")["key"])
-    knows(shorter)
-    wait_for(lambda: said_of(new) == "AUTH_REVOKED_TOKEN", "the grace to end")
-    assert said_of(shorter) == ""
+    wait_for(lambda: refusal(new) == "AUTH_REVOKED_TOKEN", "the grace to end")
+    assert refusal(shorter) == ""
 
 
 def test_a_key_expires(stoker: Stoker) -> None:
     made = stoker.json("keys", "create", "--expires", "3s")
     client = stoker.client(made["key"])
-    wait_for(lambda: said_of(client) == "AUTH_REVOKED_TOKEN", "the key to expire")
+    wait_for(lambda: refusal(client) == "AUTH_REVOKED_TOKEN", "the key to expire")
     with pytest.raises(openai.AuthenticationError) as caught:
         client.models.list()
     assert isinstance(caught.value.body, dict)
     assert caught.value.body["detail"]["expired_at"].startswith("20")
-
-
-def said_of(client: openai.OpenAI) -> str:
-    """The code with which the key is refused, empty if it is taken."""
-    try:
-        client.models.list()
-    except openai.AuthenticationError as error:
-        return str(error.code)
-    return ""
-
-
-def knows(client: openai.OpenAI) -> None:
-    """Return once the gateway has heard of a key that was made a moment ago."""
-    wait_for(lambda: said_of(client) == "", "the gateway to know the key", 5)

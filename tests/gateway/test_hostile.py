@@ -11,7 +11,7 @@ import pytest
 from tests.gateway.conftest import CONFIG, Edge, close_edge, make_edge
 from tests.gateway.process import wait_for
 
-SHORT = CONFIG + "header_timeout = 0.3\nbody_idle = 0.3\nconnections = 40\n"
+SHORT = CONFIG + "header_timeout = 0.3\nbody_idle = 0.3\nkeep_alive = 0.3\nconnections = 40\n"
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +161,17 @@ def test_a_client_that_only_sends_line_ends_is_not_kept(edge: Edge) -> None:
         assert connection.recv(1_000).endswith(b'{"status":"ok"}')
         connection.sendall(b"\r\n")
         check(answer(connection), 408, "INVALID_REQUEST")
+
+
+@pytest.mark.parametrize("body", ["Content-Length: 100\r\n\r\n{", "Transfer-Encoding: chunked\r\n\r\n5\r\nabc"])
+def test_what_was_refused_before_its_body_came_is_not_answered_twice(edge: Edge, body: str) -> None:
+    check(ask(edge, f"POST /v1/completions HTTP/1.1\r\nHost: x\r\n{body}".encode()), 401, "AUTH_MISSING_TOKEN")
+
+
+def test_an_idle_connection_is_closed(edge: Edge) -> None:
+    with closing(connect(edge)) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert answer(connection).endswith(b'{"status":"ok"}')
 
 
 def test_more_clients_than_allowed_are_turned_away(edge: Edge) -> None:

@@ -1,6 +1,7 @@
 """The gateway as a process: its lock, its port, its end, and the server it brings back."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -132,6 +133,12 @@ def test_told_twice_it_breaks_off_what_is_left(own_edge: Edge) -> None:
     assert [(row["status"], row["code"], row["estimated"]) for row in own_edge.store.requests()] == [
         (500, "UPSTREAM_FAILED", 1)
     ]
+
+
+def test_it_ends_with_its_home(own_edge: Edge) -> None:
+    shutil.rmtree(own_edge.store.home.state)
+    assert own_edge.gateway.process.wait(30) == 0
+    assert not own_edge.store.home.state.exists()
 
 
 def listens(edge: Edge) -> bool:

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx2
 import pytest
 
 from app.domain.ids import ulid
+from app.gateway.request import COLUMNS
 from tests.gateway.conftest import Edge
 from tests.gateway.process import wait_for
 
@@ -80,61 +80,43 @@ def test_a_gateway_killed_before_the_store_was_free_loses_nothing(own_edge: Edge
     assert {row["estimated"] for row in own_edge.store.requests()} == {0}
 
 
+ROW = dict.fromkeys(COLUMNS) | {
+    "request_id": "a",
+    "attempt_id": "attempt",
+    "path": "/v1/completions",
+    "stream": 0,
+    "status": 200,
+    "started_at": 5,
+    "duration_us": 7,
+    "tokens_in": 1,
+    "tokens_out": 2,
+    "estimated": 0,
+    "steps": '[{"x":1}]',
+}
+
+
+def line(kind: str, **values: object) -> str:
+    """A line of a spool."""
+    return json.dumps([kind, *(ROW | values).values()], separators=(",", ":"))
+
+
 def test_leftovers_are_taken_as_they_are_and_only_once(own_edge: Edge) -> None:
     own_edge.gateway.kill()
-    known = ulid()
-    row: list[Any] = [
-        known,
-        "a",
-        None,
-        None,
-        None,
-        "attempt",
-        "/v1/completions",
-        0,
-        200,
-        None,
-        5,
-        None,
-        7,
-        1,
-        2,
-        0,
-        [{"x": 1}],
-    ]
-    lost = [ulid(), *row[1:]]
-    torn = json.dumps(["e", ulid(), *row[1:]])[:60]
-    bad: list[Any] = [
-        "e",
-        ulid(),
-        "b",
-        None,
-        None,
-        None,
-        "attempt",
-        "/v1/completions",
-        0,
-        200,
-        None,
-        -5,
-        None,
-        7,
-        1,
-        2,
-        0,
-        [],
-    ]
-    lines = [json.dumps(["s", *row]), json.dumps(["s", *lost]), json.dumps(["e", *row]), torn, json.dumps(bad)]
-    older = [json.dumps(["s", *row])]
-    for name, content in (("00000000000000000001", older), ("00000000000000000002", lines)):
-        text = "\n".join(content).replace(", ", ",") + "\n"
-        (own_edge.store.home.spool / f"{name}.jsonl").write_text(text)
+    known, lost = ulid(), ulid()
+    torn = line("e", id=ulid())[:60]
+    bad = line("e", id=ulid(), started_at=-5)
+    files = {
+        "00000000000000000001": [line("s", id=known, estimated=1)],
+        "00000000000000000002": [line("s", id=known), line("s", id=lost), line("e", id=known), torn, bad],
+    }
+    for name, lines in files.items():
+        (own_edge.store.home.spool / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
     own_edge.gateway.start()
     rows = wait_for(lambda: found if len(found := own_edge.store.requests()) == 2 else None)
-    assert {row["id"] for row in rows} == {known, lost[0]}
-    assert rows[0]["steps"] == '[{"x":1}]'
+    assert {row["id"] for row in rows} == {known, lost}
+    assert {(row["steps"], row["estimated"]) for row in rows} == {('[{"x":1}]', 0)}
     wait_for(lambda: len(spooled(own_edge)) == 1)
-    assert "cannot be kept" in own_edge.gateway.log()
+    assert own_edge.gateway.log().count("cannot be kept") == 2
 
 
 def test_a_gateway_told_to_stop_leaves_no_spool(own_edge: Edge) -> None:

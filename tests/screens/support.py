@@ -11,6 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from textual.pilot import Pilot
+
 from app.boot import boot_id, boot_us
 from app.domain.ids import ulid
 from app.domain.variant import VariantSpec
@@ -21,6 +23,7 @@ from app.store.write import Store, acquire_lease
 from app.version import __version__
 from tests.screens.homes import empty_home
 from tests.store.spec import spec
+from tests.widgets.support import screen_of, until
 
 SECOND = 1_000_000
 MINUTE = 60 * SECOND
@@ -124,6 +127,13 @@ class Scribe:
             session.add(instance)
             return row.id
 
+    def end(self, attempt_id: str) -> None:
+        """Note that an attempt has ended: an instance has one under way at most."""
+        with self._store.write() as session:
+            row = session.get_one(tables.Attempt, attempt_id)
+            row.ended_at = time.time_ns() // 1_000
+            session.add(row)
+
     def events(
         self,
         deployment_id: str,
@@ -207,6 +217,16 @@ def timeless(text: str) -> str:
     """`text` with every time of day and date made the same, so that it can be compared tomorrow."""
     text = re.sub(r"\b[A-Z][a-z]{2} \d\d \d\d:\d\d\b|\b\d\d:\d\d:\d\d\b", "HH:MM:SS", text)
     return re.sub(r"(?<=HH:MM:SS)  +|(?<=TIME    )  +", "  ", text)
+
+
+async def looks(pilot: Pilot[Any], name: str) -> None:
+    """Wait until the screen is that of the file in `golden/`, times aside; with GOLDEN=write, write what it is now."""
+    path = Path(__file__).parent / "golden" / f"{name}.txt"
+    if os.environ.get("GOLDEN") == "write":
+        await pilot.pause(1.0)
+        path.write_text(timeless(screen_of(pilot.app)), encoding="utf-8")
+    wanted = path.read_text(encoding="utf-8")
+    await until(pilot, lambda: timeless(screen_of(pilot.app)) == wanted)
 
 
 def serving(scribe: Scribe, name: str = "chat") -> str:

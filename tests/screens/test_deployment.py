@@ -13,8 +13,8 @@ from textual.pilot import Pilot
 
 from app.console import Console, Options
 from app.settings import Home
-from tests.screens.support import HOSTILE, HOUR, MINUTE, SECOND, Scribe, failing, serving, timeless
-from tests.widgets.support import LARGE, SMALL, golden, lines_of, play, screen_of, until
+from tests.screens.support import HOSTILE, HOUR, MINUTE, SECOND, Scribe, failing, looks, serving
+from tests.widgets.support import LARGE, SMALL, lines_of, play, screen_of, until
 
 SIZES = [pytest.param(SMALL, id="80"), pytest.param(LARGE, id="120")]
 
@@ -47,7 +47,7 @@ def test_all_there_is_to_know(tmp_path: Path, size: tuple[int, int], situation: 
                 await opened(scribe.home, pilot, name)
                 await until(pilot, lambda: "http://127.0.0.1:9/v1" in screen_of(app))
                 assert all(cell_len(line) <= size[0] for line in lines_of(app))
-                golden(f"{situation.__name__}-{size[0]}", timeless(screen_of(app)), __file__)
+                await looks(pilot, f"{situation.__name__}-{size[0]}")
 
         play(scene)
 

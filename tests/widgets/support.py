@@ -75,9 +75,9 @@ async def until(pilot: Pilot[Any], true: Callable[[], object], seconds: float = 
         await pilot.pause()
 
 
-def golden(name: str, text: str, test: str = __file__) -> None:
-    """Compare `text` with the file of that name beside a test; with GOLDEN=write in the environment, write it."""
-    path = Path(test).parent / "golden" / f"{name}.txt"
+def golden(name: str, text: str) -> None:
+    """Compare `text` with the file of that name beside the tests; with GOLDEN=write in the environment, write it."""
+    path = Path(__file__).parent / "golden" / f"{name}.txt"
     if os.environ.get("GOLDEN") == "write":
         path.write_text(text, encoding="utf-8")
     assert text == path.read_text(encoding="utf-8"), text

@@ -142,6 +142,17 @@ def test_long_lines_are_cut_and_carriage_returns_at_the_end_removed(tmp_path: Pa
     assert index.raw(-1) == (b"y" * LINE_LIMIT, False)
 
 
+def test_of_a_long_progress_line_the_last_state_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    states = b"\r".join(b"%5d of 20000" % n for n in range(20_000))
+    path.write_bytes(states + b"\rdone\r\n" + states)
+    index = LineIndex(open_stream([Part(path, 0)]))
+    while index.scan_back():
+        pass
+    assert index.raw(-2) == (b"done", False)
+    assert index.raw(-1, 100) == (b"19999 of 20000", False)
+
+
 def test_a_rotated_file_is_read_on_by_its_inode(tmp_path: Path) -> None:
     tail = tmp_path / "tail.log"
     tail.write_bytes(b"one\ntwo\n")

@@ -51,6 +51,7 @@ LOG = b"".join((
         (r"\d+%.*done$", True, [2]),
         (r"^\w+ (load|end)", True, [0, 5]),
         (r"shards\s+ERROR", True, []),
+        (r"^ERROR", True, [1]),
         (r"\s+error", True, []),
         ("nothing", False, []),
     ],
@@ -90,16 +91,44 @@ def test_a_search_can_be_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize(
     ("text", "regex", "reason"),
-    [("(", True, "not a regular expression"), ("", False, "nothing to look for"), ("x*", True, "matches every line")],
+    [
+        ("(", True, "not a regular expression"),
+        ("", False, "nothing to look for"),
+        ("x*", True, "matches every line"),
+        ("(a+)+b", True, "for ever"),
+        (r"(\w+ ?)*:", True, "for ever"),
+        ("(a|a){2,}b", True, "for ever"),
+        ("((a*)b)+", True, "for ever"),
+    ],
 )
 def test_a_pattern_says_what_is_wrong_with_it(text: str, regex: bool, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         Pattern(text, regex=regex)
 
 
+@pytest.mark.parametrize("text", ["(foo|bar)", "[(+*|]+x", r"\(a+\)+", "(ab)+", "(a+){2}b", ")", "[]+]+", "a+b*c"])
+def test_an_expression_that_is_safe_is_taken(text: str) -> None:
+    try:
+        assert Pattern(text, regex=True).text == text
+    except ValueError as refused:
+        assert "not a regular expression" in str(refused)
+
+
+def test_an_expression_that_is_slow_on_long_lines_ends_soon(tmp_path: Path) -> None:
+    index = index_of(tmp_path, b"x" * 1_000_000 + b"\n" + b"y" * 60_000 + b"\nz needle\n")
+    assert search(index, Pattern(".*needle$", regex=True), index.high, False, clean, go_on) == -1
+
+
 def test_spans_are_those_of_the_shown_text() -> None:
     assert Pattern("o").spans("foO") == [(1, 2), (2, 3)]
     assert Pattern("O").spans("foO") == [(2, 3)]
+    assert Pattern("aba").spans("aba" * 100_000, 299_991) == [
+        (299_991, 299_994),
+        (299_994, 299_997),
+        (299_997, 300_000),
+    ]
+    assert Pattern("aba").spans("xxabaxx", 3, 4) == [(2, 5)]
+    assert Pattern("a.a", regex=True).spans("xxabaxxaca", 5) == [(7, 10)]
 
 
 WORDS = st.lists(st.sampled_from(["warn", "info", "", "x\x1b[1mw\x1b[0marn", "a\rwarn", "warn\rb"]), max_size=40)

@@ -28,7 +28,7 @@ def test_many_values_keep_their_peaks() -> None:
 
 def test_a_bar_shows_half_columns_and_its_percentage() -> None:
     assert plain(percent_bar(0.62, 25)) == "━━━━━━━━━━━━╸━━━━━━━  62%"
-    assert meter(0.5, 4)[0] == ("━━", "accent")
+    assert meter(0.5, 4) == [("━━", "plain"), ("━━", "faint")]
     assert plain(percent_bar(0.62, 25, glyphs=ASCII)) == "############-.......  62%"
     assert plain(percent_bar(None, 12)) == "━━━━━━━    –"
     assert plain(percent_bar(7.0, 9)) == "━━━━ 100%"

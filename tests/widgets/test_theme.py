@@ -34,7 +34,7 @@ def test_every_text_is_legible_on_every_ground(chosen: Theme) -> None:
             ("cyan", chosen.secondary),
             ("yellow", chosen.warning),
             ("red", chosen.error),
-            ("dim", chosen.variables["faint"]),
+            ("dim", chosen.variables["dim-text"]),
         )
         if value is not None
     }

@@ -1,4 +1,4 @@
-"""`stoker` on a terminal: the guided first launch, from the question to the answer."""
+"""Commands on a terminal: what they ask before they destroy or restart, and how they are broken off."""
 
 import os
 import pty
@@ -58,35 +58,6 @@ class Terminal:
             self.shown += data.decode("utf-8", "replace")
         os.close(self._fd)
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
-
-
-def test_a_newcomer_presses_enter_and_talks(stoker: Stoker) -> None:
-    terminal = Terminal(stoker)
-    terminal.expect("llama.cpp")
-    terminal.expect("Launch the bundled model? [Y/n] ")
-    terminal.type("\n")
-    terminal.expect("● DEPLOYED")
-    terminal.expect("/v1/chat/completions")
-    terminal.expect("\n> ")
-    terminal.type("Say hello\n")
-    terminal.expect("tok/s")
-    terminal.expect("\n> ")
-    terminal.type("\n")
-    assert terminal.end() == 0
-    assert "keeps running" in terminal.shown
-    assert stoker.json("ps")[0]["status"] == "DEPLOYED"
-    again = Terminal(stoker)
-    assert again.end() == 0
-    assert "● DEPLOYED" in again.shown
-
-
-def test_a_no_launches_nothing(stoker: Stoker) -> None:
-    terminal = Terminal(stoker)
-    terminal.expect("[Y/n] ")
-    terminal.type("n\n")
-    assert terminal.end() == 0
-    assert "stoker launch smollm2" in terminal.shown
-    assert not stoker.home.store.exists()
 
 
 def test_rm_names_what_it_destroys_and_asks(stoker: Stoker) -> None:
