@@ -50,6 +50,8 @@ ACTIONS = (
         "logs",
         "NAME|@server|@gateway",
     ),
+    Action("app.play", ("4",), EVERYWHERE, "play", "Go to the playground", "play", "NAME"),
+    Action("app.access", ("6",), EVERYWHERE, "access", "Go to keys and requests", "access"),
     Action("app.command", ("colon",), EVERYWHERE, "command", "Type a command", footer=True),
     Action("app.palette", ("ctrl+p",), EVERYWHERE, "palette", "Search all commands"),
     Action("app.help", ("question_mark",), EVERYWHERE, "help", "Show the keys that work here", "help", footer=True),
@@ -59,6 +61,7 @@ ACTIONS = (
     Action("fleet.open", ("enter",), "fleet", "open", "Open the deployment", "open", "NAME", footer=True),
     Action("fleet.new", ("l",), "fleet", "launch", "Launch a model", footer=True),
     Action("fleet.logs", ("L",), "fleet", "logs", "Show its log", footer=True),
+    Action("fleet.play", ("p",), "fleet", "play", "Talk to it", footer=True),
     Action(
         "fleet.stop", ("s",), "fleet", "stop", "Stop it after requests in flight", "stop", "NAME", True, writes=True
     ),
@@ -69,6 +72,7 @@ ACTIONS = (
     Action("fleet.sort", ("o",), "fleet", "sort", "Sort by the next column"),
     Action("fleet.copy", ("y",), "fleet", "copy", "Copy its URL"),
     Action("deployment.logs", ("L",), "deployment", "logs", "Show the log of its instance", footer=True),
+    Action("deployment.play", ("p",), "deployment", "play", "Talk to it", footer=True),
     Action(
         "deployment.rollback",
         ("r",),

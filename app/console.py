@@ -47,6 +47,8 @@ _SCREENS = {
     "launch": "app.screens.launch:LaunchScreen",
     "deployment": "app.screens.deployment:DeploymentScreen",
     "logs": "app.screens.logs:LogsScreen",
+    "play": "app.screens.playground:PlaygroundScreen",
+    "access": "app.screens.access:AccessScreen",
 }
 
 
@@ -236,6 +238,12 @@ class Console(App[None]):
     def do_logs(self, argument: str) -> None:
         self.logs_of = argument if argument.startswith("@") else None
         self.go("logs", None if self.logs_of else argument or None)
+
+    def do_play(self, argument: str) -> None:
+        self.go("play", argument or None)
+
+    def do_access(self, _argument: str) -> None:
+        self.go("access")
 
     def do_open(self, argument: str) -> None:
         self.go("deployment", argument or None)
