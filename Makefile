@@ -3,7 +3,8 @@
 # make lint   only what reads the code; make bench: figures; make clean: what the others made
 
 PYTHON ?= python3
-WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(4, max(2, os.cpu_count() or 2)))')
+# One worker more than there are cores: most tests wait for processes that they have started.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(4, 1 + (os.cpu_count() or 1)))')
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
@@ -13,7 +14,7 @@ run: .venv/run.stamp
 	@$(BIN)/stoker
 
 test: lint
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 lint: .venv/dev.stamp
 	@$(BIN)/ruff check .

@@ -16,9 +16,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from app.domain import reconcile as rules
-from app.domain.detection import ExitFacts
 from app.domain.engines import Preset, compute_threads, render_command
 from app.domain.facts import Instance
+from app.domain.failures import StokerError
 from app.domain.variant import VariantSpec
 from app.launch.models import at_hand
 from app.settings import Home
@@ -50,7 +50,7 @@ class Actor:
         self._ended_at: dict[str, float] = {}
         self.stops_sent: set[str] = set()
         self.released: set[str] = set()
-        self.refused: dict[str, ExitFacts] = {}
+        self.refused: dict[str, BackendRefused | StokerError] = {}
 
     def busy(self, looked_at: Mapping[str, float]) -> frozenset[str]:
         """Instances whose last call is under way, or ended after the look that is to be decided on began.
@@ -67,11 +67,13 @@ class Actor:
             raise RuntimeError(f"{instance.name} has no attempt to create")
 
         async def call() -> None:
-            rendered = await asyncio.to_thread(self._render, deployment, instance.name, attempt.id, spec, epoch)
             try:
+                rendered = await asyncio.to_thread(self._render, deployment, instance.name, attempt.id, spec, epoch)
                 await backend.create(rendered, attempt.id)
-            except BackendRefused as error:
-                self.refused[attempt.id] = ExitFacts(error=error.text, errno=error.errno)
+            except (BackendRefused, StokerError) as error:
+                self.refused[attempt.id] = error
+            except OSError as error:
+                self.refused[attempt.id] = BackendRefused(f"{error.strerror}: {error.filename}", error.errno)
 
         self._run(instance.id, call())
 
@@ -121,7 +123,9 @@ class Actor:
         self._tasks[instance_id] = asyncio.create_task(run())
 
     def _render(self, deployment: str, instance: str, attempt_id: str, spec: VariantSpec, epoch: int) -> InstanceSpec:
-        preset = self._presets[spec.engine]
+        preset = self._presets.get(spec.engine)
+        if preset is None:
+            raise StokerError("CONFIG_INVALID", f"There is no engine `{spec.engine}` any more.")
         directory = self._home.attempts / attempt_id
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         spec = replace(spec, model=at_hand(spec.model, self._home) or spec.model)
@@ -157,8 +161,15 @@ def engine_key(directory: Path) -> str:
 
 
 def read_environment(home: Home, spec: VariantSpec) -> dict[str, str]:
-    """The variables that the variant was launched with (`--env`), from their file outside the store."""
+    """The variables that the variant was launched with (`--env`), from their file outside the store.
+
+    Raises CONFIG_INVALID when it is not there any more, or damaged.
+    """
     if spec.env_file is None:
         return {}
-    values: dict[str, str] = json.loads((home.keys / f"env-{spec.env_file}.json").read_text("utf-8"))
+    path = home.keys / f"env-{spec.env_file}.json"
+    try:
+        values: dict[str, str] = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise StokerError("CONFIG_INVALID", f"The values of {', '.join(spec.env_names)} are lost: {error}.") from error
     return values

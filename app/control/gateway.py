@@ -3,6 +3,7 @@
 import asyncio
 import logging
 
+from app.domain.failures import StokerError
 from app.processes import GATEWAY_MODULE, holder, spawn
 from app.settings import Home
 
@@ -28,7 +29,10 @@ class GatewayKeeper:
                 await asyncio.sleep(CHECK_EVERY_S)
             else:
                 log.info("starting the gateway")
-                await asyncio.to_thread(spawn, GATEWAY_MODULE, self._home, self._home.gateway_log)
+                try:
+                    await asyncio.to_thread(spawn, GATEWAY_MODULE, self._home, self._home.gateway_log)
+                except (OSError, StokerError) as error:
+                    log.error("the gateway cannot be started: %s", error)
                 await self._settle()
 
     async def _settle(self) -> None:

@@ -9,9 +9,10 @@ from pathlib import Path
 from app.domain.detection import ExitFacts, Rule, judge
 from app.domain.engines import Preset
 from app.domain.facts import Ended
+from app.domain.failures import StokerError
 from app.domain.variant import VariantSpec
 from app.settings import Home
-from backends.base import Exit
+from backends.base import BackendRefused, Exit
 
 _READ_LIMIT = 1_000_000
 """Bytes read from each end of an ended attempt's log."""
@@ -30,7 +31,8 @@ class Judge:
 
     def loading(self, attempt_id: str, engine: str) -> bool:
         """Whether the engine has said that it reads the weights."""
-        if attempt_id not in self._loading and self._milestone(attempt_id, self._presets[engine].loading):
+        preset = self._presets.get(engine)
+        if preset and attempt_id not in self._loading and self._milestone(attempt_id, preset.loading):
             self._loading.add(attempt_id)
         return attempt_id in self._loading
 
@@ -42,9 +44,12 @@ class Judge:
             self._ended[attempt_id] = Ended(how.at, code, evidence, how.code, how.signal, how.rebooted)
         return self._ended[attempt_id]
 
-    def refused(self, attempt_id: str, engine: str, facts: ExitFacts) -> Ended:
-        """The verdict on an attempt that its backend would not create."""
-        code, evidence = judge((), facts, self._rules, engine)
+    def refused(self, engine: str, refusal: BackendRefused | StokerError) -> Ended:
+        """The verdict on an attempt that could not be created."""
+        if isinstance(refusal, StokerError):
+            code, evidence = refusal.code, refusal.message
+        else:
+            code, evidence = judge((), ExitFacts(error=refusal.text, errno=refusal.errno), self._rules, engine)
         return Ended(time.time_ns() // 1_000, code, evidence)
 
     def forget(self, live: AbstractSet[str]) -> None:
@@ -55,7 +60,6 @@ class Judge:
         self._loading &= live
 
     def _milestone(self, attempt_id: str, pattern: str) -> bool:
-
         try:
             with (self._home.attempts / attempt_id / "head.log").open("rb") as file:
                 file.seek(self._read.get(attempt_id, 0))

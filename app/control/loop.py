@@ -7,6 +7,7 @@ import logging
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Any
@@ -30,7 +31,7 @@ from app.launch.models import at_hand
 from app.settings import Home, Settings, load_presets, load_rules
 from app.store import read
 from app.store.sqlite import connect_reader
-from app.store.write import Store, beat_lease
+from app.store.write import LeaseLost, Store, beat_lease
 from backends.base import Backend
 
 POLL_S = 0.25
@@ -115,6 +116,10 @@ class Controller:
                 await self._pass()
             except StokerError as error:
                 log.error("%s: %s The next pass tries again.", error.code, error.message)
+            except LeaseLost:
+                raise
+            except Exception:
+                log.exception("A pass failed. The next one tries again.")
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(PASS_EVERY_S):
                     await self._wake.wait()
@@ -199,14 +204,14 @@ class Controller:
         return self._backends[name]
 
     async def _polls(self) -> None:
-        connection = connect_reader(self.home.store)
         last = None
-        while True:
-            version = connection.execute("PRAGMA data_version").fetchone()[0]
-            if version != last:
-                last = version
-                self._wake.set()
-            await asyncio.sleep(POLL_S)
+        with closing(connect_reader(self.home.store)) as connection:
+            while True:
+                version = connection.execute("PRAGMA data_version").fetchone()[0]
+                if version != last:
+                    last = version
+                    self._wake.set()
+                await asyncio.sleep(POLL_S)
 
     async def _beats(self) -> None:
         while True:
@@ -220,7 +225,10 @@ class Controller:
 
     async def _prunes(self) -> None:
         while True:
-            await asyncio.to_thread(prune, self.home, self.settings.server.log_quota)
+            try:
+                await asyncio.to_thread(prune, self.home, self.settings.server.log_quota)
+            except (OSError, sqlite3.Error) as error:
+                log.warning("the attempts' logs could not be pruned: %s", error)
             await asyncio.sleep(PRUNE_EVERY_S)
 
 

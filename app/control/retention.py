@@ -2,7 +2,7 @@
 
 import logging
 import shutil
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from app.settings import Home
@@ -19,7 +19,7 @@ def prune(home: Home, quota: int) -> None:
     with closing(connect_reader(home.store)) as connection:
         rows = connection.execute("SELECT id FROM attempts WHERE released_at IS NOT NULL AND kept = 0 ORDER BY id")
         candidates = [home.attempts / row["id"] for row in rows]
-    total = sum(size(path) for path in home.attempts.iterdir())
+    total = sum(size(path) for path in home.attempts.iterdir() if path.is_dir())
     for path in candidates:
         if total <= quota:
             return
@@ -30,5 +30,9 @@ def prune(home: Home, quota: int) -> None:
 
 
 def size(directory: Path) -> int:
-    """Bytes in the files of an attempt's directory."""
-    return sum(path.stat().st_size for path in directory.iterdir() if path.is_file())
+    """Bytes in the files of an attempt's directory. A log that is rotated meanwhile may be missed, or met twice."""
+    total = 0
+    for path in directory.iterdir():
+        with suppress(FileNotFoundError):
+            total += path.stat().st_size
+    return total

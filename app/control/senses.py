@@ -91,18 +91,17 @@ class Senses:
                 continue
             if resource is None:
                 if attempt.id in actor.refused:
-                    ended = self._judge.refused(attempt.id, spec.engine, actor.refused[attempt.id])
+                    ended = self._judge.refused(spec.engine, actor.refused[attempt.id])
                     seen[attempt.id] = Seen(started_at=ended.at, ended=ended)
             elif resource.exit is not None:
                 ended = self._judge.ended(attempt.id, spec, resource.exit)
                 seen[attempt.id] = Seen(started_at=resource.started_at, ended=ended)
             else:
                 seen[attempt.id] = self._alive(instance, resource, spec.engine)
-                if resource.endpoint is not None:
+                preset = self._presets.get(spec.engine)
+                if preset is not None and resource.endpoint is not None:
                     key = engine_key(self._home.attempts / attempt.id)
-                    targets[attempt.id] = Target(
-                        instance.name, resource.endpoint, key, self._presets[spec.engine].health
-                    )
+                    targets[attempt.id] = Target(instance.name, resource.endpoint, key, preset.health)
         self._judge.forget(seen.keys())
         return seen, targets
 

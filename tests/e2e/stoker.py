@@ -92,6 +92,8 @@ class Stoker:
         """Close every connection to the gateway."""
         for client in self._clients:
             client.close()
+        self._clients.clear()
+        self._own = None
 
     def answers(self, name: str = "demo") -> bool:
         """Whether a deployment answers: a few tokens, since `ask` lets a small machine ramble for half a minute."""

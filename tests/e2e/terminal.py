@@ -44,7 +44,14 @@ class Terminal:
 
     def shows(self, *texts: str) -> None:
         """Wait until the terminal shows all of these at once."""
-        wait_for(lambda: all(text in self.text() for text in texts), f"{texts}, last seen:\n{self.text()}")
+        try:
+            wait_for(lambda: self._has(texts), "it")
+        except AssertionError:
+            raise AssertionError(f"waited for {texts}, last seen:\n{self.text()}") from None
+
+    def _has(self, texts: tuple[str, ...]) -> bool:
+        shown = self.text()
+        return all(text in shown for text in texts)
 
     def console_pid(self) -> int:
         """The process of the console itself."""

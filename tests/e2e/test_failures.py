@@ -1,13 +1,16 @@
 """Launches that cannot work: each ends at once with its code, the engine's own line and a remedy."""
 
 import json
+import os
+import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.control.support import bundled_model
+from tests.control.support import bundled_model, wait_for
 from tests.e2e.stoker import Stoker, installed
 
 
@@ -81,3 +84,63 @@ def test_a_file_that_vanishes(stoker: Stoker, tmp_path: Path) -> None:
     error = json.loads(stopped.stderr.splitlines()[-1])["error"]
     assert (stopped.returncode, error["code"]) == (1, "MUST_REDOWNLOAD")
     assert next(row for row in stoker.json("ps") if row["name"] == "gone")["status"] == "MUST_REDOWNLOAD"
+    path.symlink_to(bundled_model())
+    assert stoker.json("start", "gone", "--wait")["failure"] is None
+    stoker.run("stop", "gone", "--wait")
+
+
+def test_a_path_that_leads_nowhere(stoker: Stoker, tmp_path: Path) -> None:
+    error = refused(stoker, str(tmp_path / "nowhere.gguf"))
+    assert error["code"] == "MODEL_NOT_FOUND"
+    assert "nowhere.gguf" in error["message"]
+
+
+def test_a_file_that_is_cut_within_its_header(stoker: Stoker, tmp_path: Path) -> None:
+    with bundled_model().open("rb") as file:
+        (tmp_path / "head.gguf").write_bytes(file.read(200_000))
+    error = refused(stoker, str(tmp_path / "head.gguf"))
+    assert error["code"] == "MODEL_LOAD_ERROR"
+    assert "failed to read key-value pairs" in error["message"]
+
+
+def test_a_failure_is_the_same_wherever_it_is_shown(stoker: Stoker) -> None:
+    error = refused(stoker, "smollm2", "--set", "n-gpu-layers=lots", "--name", "lots")
+    shown = stoker.json("show", "lots")
+    (instance,) = shown["instances"]
+    failure = shown["failure"]
+    assert failure == instance["failure_reason"] == row_of(stoker, "lots")["failure"]
+    assert (instance["state"], instance["phase"], instance["attempt"]) == ("failed", "failed", 1)
+    assert (failure["code"], failure["remedy"], failure["retry_at"]) == ("BAD_FLAG", error["remedy"], None)
+    assert failure["evidence"] in error["message"]
+    events = stoker.json("events", "lots")
+    assert [e["at"] for e in events] == sorted(e["at"] for e in events)
+    assert [e["to"] for e in events if e["subject"] == "lots"][-1] == "FAILED"
+    (last,) = [e for e in events if e["to"] == "failed/failed"]
+    assert (last["cause"], last["detail"], last["actor"]) == ("BAD_FLAG", failure["evidence"], "server")
+
+
+def test_an_engine_that_is_killed_is_started_again_and_then_with_a_pause(stoker: Stoker) -> None:
+    stoker.launch("victim")
+    kill(stoker, "victim")
+    wait_for(lambda: row_of(stoker, "victim")["status"] == "DEPLOYED" and attempt(stoker, "victim") == 2, "a restart")
+    kill(stoker, "victim")
+    wait_for(lambda: row_of(stoker, "victim")["status"] == "ERROR", "a pause before the next one")
+    failure = row_of(stoker, "victim")["failure"]
+    assert failure["code"] == "KILLED_EXTERNALLY"
+    assert "SIGKILL" in failure["evidence"]
+    assert failure["retry_at"] == failure["at"] + 10_000_000
+    assert stoker.json("start", "victim", "--wait")["status"] == "DEPLOYED", "whoever asks need not wait"
+    stoker.run("stop", "victim", "--wait")
+
+
+def row_of(stoker: Stoker, name: str) -> Any:
+    return next(row for row in stoker.json("ps") if row["name"] == name)
+
+
+def attempt(stoker: Stoker, name: str) -> int:
+    number: int = stoker.json("show", name)["instances"][0]["attempt"]
+    return number
+
+
+def kill(stoker: Stoker, name: str) -> None:
+    os.kill(stoker.json("show", name)["instances"][0]["pid"], signal.SIGKILL)

@@ -96,6 +96,19 @@ def test_down_leaves_the_rest_running_until_something_is_asked(stoker: Stoker) -
     assert stoker.pid("gateway") == gateway
 
 
+def test_a_broken_setting_keeps_the_gateway_down_and_not_the_server(stoker: Stoker) -> None:
+    server, gateway, config = stoker.pid("server"), stoker.pid("gateway"), stoker.home.config / "config.toml"
+    config.write_text("[edge]\nprot = 8400\n")
+    os.kill(gateway, signal.SIGKILL)
+    stoker.hang_up()
+    try:
+        wait_for(lambda: "unknown key `edge.prot`" in stoker.log(), "the server to say why")
+    finally:
+        config.unlink()
+    wait_for(lambda: stoker.json("status")["gateway"]["state"] == "running", "another gateway")
+    assert stoker.pid("server") == server
+
+
 def test_a_store_of_a_newer_version_is_left_alone(stoker: Stoker) -> None:
     stoker.run("down")
     version = set_version(stoker, 99)

@@ -1,7 +1,6 @@
 """A console in front of a gateway that does what a test says: deployments to talk to, and what is on the screen."""
 
 import asyncio
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +11,7 @@ from textual.pilot import Pilot
 from app.console import Console, Options
 from app.settings import Home
 from tests.gateway.engine import Engine
-from tests.screens.support import Scribe
+from tests.screens.support import Scribe, looks
 from tests.widgets.support import screen_of, until
 
 
@@ -50,6 +49,10 @@ class Person:
         """Wait until all of these are on the screen at once."""
         await until(self._pilot, lambda: all(text in self.screen for text in texts))
 
+    async def looks(self, name: str) -> None:
+        """Compare the screen with what it once was."""
+        await looks(self._pilot, name)
+
     async def waits(self, true: Callable[[], object]) -> None:
         """Wait until something is true."""
         await until(self._pilot, true)
@@ -76,10 +79,3 @@ def visit(home: Home, scene: Callable[[Person], Any], size: tuple[int, int] = (1
             await scene(Person(app, pilot))
 
     asyncio.run(run())
-
-
-def unmeasured(text: str) -> str:
-    """`text` with figures that differ from run to run made the same."""
-    text = re.sub(r"TTFT \d+ ms( fastest)?", "TTFT N ms", text)
-    text = re.sub(r"\d+ tok/s( fastest)?", "N tok/s", text)
-    return re.sub(r"(?<= out)  +", "  ", text)

@@ -18,7 +18,7 @@ from app.store.write import Store
 from tests.screens.support import HOSTILE, MINUTE, SECOND, Scribe
 from tests.screens.talking import Person, visit
 from tests.screens.test_playground import FORBIDDEN
-from tests.widgets.support import LARGE, SMALL, golden, lines_of
+from tests.widgets.support import LARGE, SMALL, lines_of
 
 SIZES = [pytest.param(SMALL, id="80"), pytest.param(LARGE, id="120")]
 
@@ -102,7 +102,7 @@ def test_who_may_call_and_what_came_of_it(tmp_path: Path, size: tuple[int, int])
         async def scene(person: Person) -> None:
             await opened(person, "req-1", "NO_CAPACITY")
             assert all(cell_len(line) <= size[0] for line in lines_of(person.app))
-            golden(f"access-{size[0]}", person.screen, __file__)
+            await person.looks(f"access-{size[0]}")
 
         visit(scribe.home, scene, size)
 

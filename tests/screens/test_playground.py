@@ -15,8 +15,8 @@ from app.settings import Home
 from app.store.migrate import schema_version
 from tests.gateway.engine import BEHAVIOURS, PROMPT_TOKENS, WORDS, Call, Engine, saying
 from tests.screens.support import HOSTILE
-from tests.screens.talking import Person, talking, unmeasured, visit
-from tests.widgets.support import LARGE, SMALL, golden, lines_of
+from tests.screens.talking import Person, talking, visit
+from tests.widgets.support import LARGE, SMALL, lines_of
 
 SIZES = [pytest.param(SMALL, id="80"), pytest.param(LARGE, id="120")]
 ANSWER = "".join(WORDS)
@@ -67,7 +67,7 @@ def test_a_conversation(tmp_path: Path, size: tuple[int, int]) -> None:
             await person.asks("And then?")
             await person.sees("I do not know.", "4 out")
             assert all(cell_len(line) <= size[0] for line in lines_of(person.app))
-            golden(f"talk-{size[0]}", unmeasured(person.screen), __file__)
+            await person.looks(f"talk-{size[0]}")
 
         visit(scribe.home, scene, size)
         assert [m["content"] for m in bodies(engine)[1]["messages"]] == ["Which ports?", "".join(LONG), "And then?"]
@@ -85,7 +85,7 @@ def test_several_are_asked_at_once(tmp_path: Path, size: tuple[int, int]) -> Non
             await person.asks("Ports?")
             await person.waits(lambda: len(rows(scribe.home, "SELECT 1 FROM chat_turns")) == 2)
             await person.sees(ANSWER, " in 3 out", *(["fastest"] if size == LARGE else []))
-            golden(f"several-{size[0]}", unmeasured(person.screen), __file__)
+            await person.looks(f"several-{size[0]}")
             assert ("coder  variant" in person.screen) == (size == LARGE), "there is room for one, or for both"
             await person.presses("left_square_bracket")
             await person.sees("▸coder")

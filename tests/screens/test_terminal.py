@@ -1,9 +1,11 @@
 """What reaches a real terminal when everything that is shown wants to act on it: our own sequences and nothing else."""
 
+import json
 from pathlib import Path
 
 from tests.screens.pty import Pty
 from tests.screens.support import HOSTILE, Scribe
+from tests.screens.talking import talking
 
 ATTACK = (
     "[blink]at[/] \x1b]0;pwned\x07 \x1b[77;77H \x1bP77q\x1b\\ \x9b77m \x9d0;pwned\x9c \x1b]8;;http://pwned\x07"
@@ -41,5 +43,29 @@ def test_nothing_from_outside_reaches_the_terminal_as_anything_but_text(tmp_path
             terminal.keys("w")
             terminal.keys("g")
             terminal.until("\N{REPLACEMENT CHARACTER}")
+    terminal.received.decode("utf-8")
+    assert [each for each in _FORBIDDEN if each in terminal.received] == []
+
+
+def test_neither_what_a_model_says_nor_what_a_client_sends(tmp_path: Path) -> None:
+    attack = ATTACK + HOSTILE
+    with talking(tmp_path, "demo") as (scribe, engine):
+        engine.words = [attack, *attack, "\n", attack[:17], attack[17:], "\nthe end"]
+        scribe.refused(request_id=attack, code=attack, steps=json.dumps([{"name": attack, "at": 1, "detail": attack}]))
+        scribe.key(f"key {attack}")
+        with Pty(scribe.home) as terminal:
+            terminal.until("demo")
+            terminal.keys("4")
+            terminal.until("ask something")
+            terminal.until("DEPLOYED")
+            terminal.keys("Ports?\r")
+            terminal.until("the end")
+            terminal.keys("h")
+            terminal.until("FIRST QUESTION")
+            terminal.keys("6")
+            terminal.until("key [blink]at[/]")
+            terminal.keys("\t")
+            terminal.keys("\r")
+            terminal.until("AFTER")
     terminal.received.decode("utf-8")
     assert [each for each in _FORBIDDEN if each in terminal.received] == []
