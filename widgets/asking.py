@@ -73,7 +73,7 @@ class FormDialog(ModalScreen[Mapping[str, str] | None]):
     `check` looks at the values when they are given: a field's key and what is wrong with it, or None if they are good.
     """
 
-    DEFAULT_CSS = _CSS.replace("{name}", "FormDialog")
+    DEFAULT_CSS = _CSS.replace("{name}", "FormDialog") + "FormDialog Form { margin-left: 1; }"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "leave", "Leave", id="form_dialog.leave"),
         Binding("ctrl+l", "give", "Go", id="form_dialog.give"),

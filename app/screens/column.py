@@ -19,7 +19,7 @@ from widgets.prose import Block, Prose
 from widgets.spans import Line, Span, fold, width_of
 from widgets.theme import Glyphs
 
-SHOW_S = 0.1
+SHOW_S = 0.2
 """How often what has come of an answer is shown; with `--slow` once a second."""
 SLOW_SHOW_S = 1.0
 

@@ -64,7 +64,7 @@ class PlaygroundScreen(ConsoleScreen):
     PlaygroundScreen #talk { height: 1fr; }
     PlaygroundScreen #history { width: 46; margin-right: 1; display: none; }
     PlaygroundScreen #nobody { height: 1fr; display: none; }
-    PlaygroundScreen #settings { display: none; }
+    PlaygroundScreen #settings { display: none; margin-left: 1; }
     PlaygroundScreen #ask { height: 1; }
     PlaygroundScreen #ask > Lines { width: 3; }
     PlaygroundScreen.-past #history, PlaygroundScreen.-set #settings { display: block; }
