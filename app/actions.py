@@ -50,6 +50,8 @@ ACTIONS = (
         "logs",
         "NAME|@server|@gateway",
     ),
+    Action("app.play", ("4",), EVERYWHERE, "play", "Go to the playground", "play", "NAME"),
+    Action("app.access", ("6",), EVERYWHERE, "access", "Go to keys and requests", "access"),
     Action("app.command", ("colon",), EVERYWHERE, "command", "Type a command", footer=True),
     Action("app.palette", ("ctrl+p",), EVERYWHERE, "palette", "Search all commands"),
     Action("app.help", ("question_mark",), EVERYWHERE, "help", "Show the keys that work here", "help", footer=True),
@@ -59,6 +61,7 @@ ACTIONS = (
     Action("fleet.open", ("enter",), "fleet", "open", "Open the deployment", "open", "NAME", footer=True),
     Action("fleet.new", ("l",), "fleet", "launch", "Launch a model", footer=True),
     Action("fleet.logs", ("L",), "fleet", "logs", "Show its log", footer=True),
+    Action("fleet.play", ("p",), "fleet", "play", "Talk to it", footer=True),
     Action(
         "fleet.stop", ("s",), "fleet", "stop", "Stop it after requests in flight", "stop", "NAME", True, writes=True
     ),
@@ -69,6 +72,7 @@ ACTIONS = (
     Action("fleet.sort", ("o",), "fleet", "sort", "Sort by the next column"),
     Action("fleet.copy", ("y",), "fleet", "copy", "Copy its URL"),
     Action("deployment.logs", ("L",), "deployment", "logs", "Show the log of its instance", footer=True),
+    Action("deployment.play", ("p",), "deployment", "play", "Talk to it", footer=True),
     Action(
         "deployment.rollback",
         ("r",),
@@ -110,6 +114,25 @@ ACTIONS = (
     Action("launch.novice", ("ctrl+o",), "launch", "novice", "Ask for little, or for everything", footer=True),
     Action("launch.document", ("ctrl+d",), "launch", "dry run", "Copy the dry run as JSON", footer=True),
     Action("launch.copy", ("ctrl+y",), "launch", "copy", "Copy the command", footer=True),
+    Action("play.ask", ("enter", "i"), "play", "ask", "Type a question; up and down recall earlier ones", footer=True),
+    Action("play.halt", ("ctrl+x",), "play", "stop", "Stop the answers under way", footer=True),
+    Action("play.back", ("escape",), "play", "back", "Stop the answers; else close what is open; else go back"),
+    Action("play.new", ("ctrl+n",), "play", "new", "Begin a new conversation", footer=True),
+    Action("play.add", ("a",), "play", "add", "Ask another deployment or variant as well", footer=True),
+    Action("play.drop", ("x",), "play", "drop", "Ask the one here no longer"),
+    Action("play.next", ("right_square_bracket",), "play", "next", "Go to the next column"),
+    Action("play.previous", ("left_square_bracket",), "play", "previous", "Go to the column before"),
+    Action("play.settings", ("s",), "play", "settings", "Temperature, length, seed, system prompt", footer=True),
+    Action("play.history", ("h",), "play", "history", "Show past conversations", footer=True),
+    Action("play.copy", ("y",), "play", "copy", "Copy the last answer", footer=True),
+    Action("play.curl", ("c",), "play", "curl", "Copy the last request as curl", footer=True),
+    Action("play.request", ("r",), "play", "steps", "Show the steps of the last request"),
+    Action("access.new", ("n",), "access", "new key", "Make a key; it is shown once", footer=True, writes=True),
+    Action("access.rotate", ("R",), "access", "rotate", "Replace the key by a new one", footer=True, writes=True),
+    Action("access.revoke", ("x",), "access", "revoke", "End the key now", footer=True, writes=True),
+    Action("access.steps", ("enter",), "access", "steps", "Show what became of the request", footer=True),
+    Action("access.filter", ("slash",), "access", "filter", "Show only requests that match", footer=True),
+    Action("access.copy", ("y",), "access", "copy", "Copy the id of the key or request"),
 )
 
 

@@ -47,6 +47,8 @@ _SCREENS = {
     "launch": "app.screens.launch:LaunchScreen",
     "deployment": "app.screens.deployment:DeploymentScreen",
     "logs": "app.screens.logs:LogsScreen",
+    "play": "app.screens.playground:PlaygroundScreen",
+    "access": "app.screens.access:AccessScreen",
 }
 
 
@@ -180,9 +182,12 @@ class Console(App[None]):
         if isinstance(self.screen, ConsoleScreen):
             self.screen.say_error(error)
 
-    def copy(self, text: str, what: str) -> None:
-        """Copy through the terminal (OSC 52), and into a file for terminals that refuse."""
+    def copy(self, text: str, what: str, secret: bool = False) -> None:
+        """Copy through the terminal (OSC 52), and, unless it is secret, into a file for terminals that refuse."""
         self.copy_to_clipboard(text)
+        if secret:
+            self.tell(f"{what} copied, if the terminal allows it")
+            return
         path = self.home.state / "copied.txt"
         self._keep_copy(path, text)
         self.tell(f"{what} copied; also in {path}")
@@ -202,6 +207,9 @@ class Console(App[None]):
         if not self.is_screen_installed(name):
             module, _, attribute = _SCREENS[name].partition(":")
             self.install_screen(getattr(import_module(module), attribute)(), name)
+        screen = self.get_screen(name)
+        if deployment and isinstance(screen, ConsoleScreen):
+            screen.about(deployment)
         show = self.switch_screen if isinstance(self.screen, ConsoleScreen) else self.push_screen
         show(name)
         self.hurry()
@@ -230,6 +238,12 @@ class Console(App[None]):
     def do_logs(self, argument: str) -> None:
         self.logs_of = argument if argument.startswith("@") else None
         self.go("logs", None if self.logs_of else argument or None)
+
+    def do_play(self, argument: str) -> None:
+        self.go("play", argument or None)
+
+    def do_access(self, _argument: str) -> None:
+        self.go("access")
 
     def do_open(self, argument: str) -> None:
         self.go("deployment", argument or None)

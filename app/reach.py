@@ -14,6 +14,7 @@ from app.domain.failures import StokerError
 from app.processes import ensure_server, holder
 from app.settings import Home
 from app.store.migrate import read_version, schema_version
+from app.store.read import reading
 from app.store.sqlite import connect_reader, translate
 from app.version import __version__
 
@@ -43,6 +44,20 @@ def require_server(home: Home) -> dict[str, Any]:
 def writing(home: Home) -> Iterator["Session"]:
     """One transaction in the store of a running server."""
     require_server(home)
+    from app.store.write import Store
+
+    with closing(Store(home.store)) as store, store.write() as session:
+        yield session
+
+
+@contextmanager
+def noting(home: Home) -> Iterator["Session"]:
+    """One transaction in the store as it stands, for what no server has to act on: none is started for it.
+
+    Raises SERVER_OLDER, STORE_NEWER, NOT_FOUND without a store, and what a write may.
+    """
+    with reading(home.store):
+        pass
     from app.store.write import Store
 
     with closing(Store(home.store)) as store, store.write() as session:

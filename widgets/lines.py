@@ -63,6 +63,8 @@ class Lines(ScrollView, can_focus=False, inherit_bindings=False):
         if len(self._lines) != len(before):
             self.virtual_size = Size(0, len(self._lines))
         top = round(self.scroll_y)
+        if not self.size.height:
+            self.refresh()  # hidden: what was drawn before must not be shown again as it was
         for y in range(self.size.height):
             if self._lines[top + y : top + y + 1] != before[top + y : top + y + 1]:
                 self.refresh(Region(0, y, self.size.width, 1))

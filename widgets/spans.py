@@ -53,6 +53,25 @@ def cut_line(line: Line, width: int, ellipsis: str = "…") -> list[Span]:
     return kept
 
 
+def fold(line: Line, width: int, indent: int = 0) -> list[list[Span]]:
+    """`line` as lines of at most `width` columns, at least one; those that go on are indented."""
+    width, indent = max(2, width), min(indent, max(0, width - 8))
+    lines: list[list[Span]] = [[]]
+    room = width
+    for text, style in line:
+        rest = text
+        while cell_len(rest) > room:
+            # A wide character that has no room at the end of the line is replaced by a blank.
+            head = set_cell_size(rest, room).rstrip(" ") if room else ""
+            lines[-1].append((head, style))
+            lines.append([(" " * indent, "plain")])
+            rest, room = rest[len(head) :].lstrip(" "), width - indent
+        if rest:
+            lines[-1].append((rest, style))
+        room -= cell_len(rest)
+    return lines
+
+
 def spread(left: Line, right: Line, width: int, ellipsis: str = "…") -> list[Span]:
     """One line of `width` columns with a part at each end. The left part gives way, but keeps half of the width."""
     right = cut_line(right, max(0, width - min(width_of(left), width // 2) - 1), ellipsis)

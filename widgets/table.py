@@ -256,6 +256,9 @@ class LineTable(ScrollView, can_focus=True, inherit_bindings=False):
         return [(key, self._cells[key], key == self._cursor) for key in keys]
 
     def _refresh_changed(self, before: Sequence[tuple[str, Line, bool]]) -> None:
+        if not self.size.height:
+            self.refresh()  # hidden: what was drawn before must not be shown again as it was
+            return
         after = self._shown()
         for y in range(max(len(before), len(after))):
             if y >= len(before) or y >= len(after) or before[y] != after[y]:

@@ -24,7 +24,7 @@ def ask(name: str, prompt: str, as_json: bool) -> None:
     text = sys.stdin.read() if prompt == "-" else prompt
     if not text.strip():
         raise click.UsageError("There is nothing to ask.")
-    from app.cli.chat import ask as send
+    from app.talk import ask as send
 
     clean = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     messages = [{"role": "user", "content": clean}]

@@ -12,3 +12,9 @@ def ulid() -> str:
     value = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(10))
     # Two characters at a time: the gateway makes one for every request.
     return "".join([_PAIRS[value >> shift & 1023] for shift in range(120, -1, -10)])
+
+
+def first_ulid(at_us: int) -> str:
+    """The least ULID of a moment in UTC microseconds: every one made from then on sorts behind it."""
+    value = at_us // 1_000 << 80
+    return "".join([_PAIRS[value >> shift & 1023] for shift in range(120, -1, -10)])

@@ -1,6 +1,7 @@
 """What people type for tokens, sizes and lengths of time, as numbers; ValueError has a sentence to show."""
 
 import re
+from datetime import datetime
 
 from app.domain.text import safe
 
@@ -35,3 +36,18 @@ def duration_us(text: str) -> int:
         if 0 < seconds <= _LONGEST_S:
             return seconds * 1_000_000
     raise ValueError(f"`{safe(text, 80)}` is no length of time; give 90s, 15m, 24h or 7d.")
+
+
+def moment_us(text: str, now: int) -> int:
+    """A time still to come, in UTC microseconds: a length of time from `now`, or a date of this machine's zone."""
+    try:
+        return now + duration_us(text)
+    except ValueError:
+        pass
+    try:
+        at = int(datetime.fromisoformat(text).astimezone().timestamp() * 1_000_000)
+    except (ValueError, OverflowError, OSError):
+        raise ValueError(f"`{safe(text, 80)}` is no time; give 24h, 30d or 2030-01-31T12:00.") from None
+    if at <= now:
+        raise ValueError(f"`{safe(text, 80)}` is past.")
+    return at

@@ -6,6 +6,7 @@ import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from app.domain.text import safe
 from app.gateway import pages
 from app.gateway.auth import authenticate
 from app.gateway.body import parse_object, write_object
@@ -17,7 +18,7 @@ from app.gateway.exchange import Exchange, Send
 from app.gateway.fields import ALLOWED
 from app.gateway.metrics import Metrics
 from app.gateway.request import Request
-from app.gateway.router import RETRY_AFTER_S, Router
+from app.gateway.router import RETRY_AFTER_S, Router, route_to
 from app.gateway.snapshot import Key, Snapshot
 from app.gateway.spool import Spool
 from app.settings import EdgeSettings
@@ -82,15 +83,15 @@ class Edge:
         key = self._authenticate(request, snapshot)
         body = await _read_body(request, receive, self._settings.body_limit)
         call = read_call(request.path, parse_object(body, self._settings.nesting_limit))
-        deployment = pages.find_deployment(snapshot, key, call.model)
+        deployment, variant_id = pages.find_variant(snapshot, key, call.model)
         request.deployment_id, request.deployment_name = deployment.id, deployment.name
         request.stream = call.stream
-        request.step("model", deployment.name)
-        check_context(call, snapshot.specs[deployment.variant_id].context)
+        request.step("model", deployment.name if variant_id is None else safe(call.model, 100))
+        check_context(call, snapshot.specs[variant_id or deployment.variant_id].context)
         call.fields["model"] = deployment.name
         exchange = Exchange(self.router, self._spool, self._settings, request, call)
         try:
-            await departure.guard(exchange.run(deployment.id, write_object(call.fields), send))
+            await departure.guard(exchange.run(route_to(deployment.id, variant_id), write_object(call.fields), send))
         except EdgeError as error:
             request.status, request.code, request.trouble = error.status, error.code, error.message
             raise

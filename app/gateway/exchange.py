@@ -34,12 +34,12 @@ class Exchange:
         self._tap: Tap | None = None
         self._uncounted = False
 
-    async def run(self, deployment_id: str, body: bytes, send: Send) -> None:
-        """Have `body` answered by a replica, and pass the answer on.
+    async def run(self, route: str, body: bytes, send: Send) -> None:
+        """Have `body` answered by a replica of `route`, and pass the answer on.
 
         Raises EdgeError while nothing has been sent to the client; what goes wrong later is told in the stream.
         """
-        answer = await self._open(deployment_id, body)
+        answer = await self._open(route, body)
         if answer.status != 200:
             raise await self._refusal(answer)
         if answer.headers.get(b"content-type", b"").startswith(b"text/event-stream"):
@@ -56,9 +56,9 @@ class Exchange:
         if self._replica is not None:
             self._router.release(self._replica)
 
-    async def _open(self, deployment_id: str, body: bytes) -> Answer:
+    async def _open(self, route: str, body: bytes) -> Answer:
         """The answer of the first replica that gives one, with status and headers."""
-        self._replica = await self._router.acquire(deployment_id)
+        self._replica = await self._router.acquire(route)
         tried: frozenset[str] = frozenset()
         left = TRIES
         while True:
@@ -68,7 +68,7 @@ class Exchange:
                 return problem
             left -= 1 if isinstance(problem, Refused | EdgeError) else 2
             tried |= {replica.attempt_id}
-            other = self._router.acquire_other(deployment_id, tried) if left > 0 else None
+            other = self._router.acquire_other(route, tried) if left > 0 else None
             if other is None or isinstance(problem, TimedOut):
                 raise _explain(problem)
             self._router.release(replica)

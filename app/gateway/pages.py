@@ -13,6 +13,23 @@ ANY = "default"
 """The model name that stands for the only deployment a key may call."""
 
 
+def find_variant(snapshot: Snapshot, key: Key, model: str) -> tuple[Deployment, str | None]:
+    """The deployment that `model` names, and the id of the variant if it names one that runs, as `demo@3` may.
+
+    Raises MODEL_UNKNOWN, and INVALID_REQUEST for a variant of which there is no replica.
+    """
+    name, at, number = model.partition("@")
+    deployment = find_deployment(snapshot, key, name)
+    if not at:
+        return deployment, None
+    running = {str(snapshot.numbers[i.variant_id]): i.variant_id for i in deployment.instances}
+    if number not in running:
+        there = f"it runs {' and '.join(sorted(running, key=int))}" if running else "it runs none"
+        message = f"`{deployment.name}` runs no variant {safe(number, 20)} now; {there}."
+        raise EdgeError("INVALID_REQUEST", message, f"Name one that runs, or only `{deployment.name}`.", param="model")
+    return deployment, running[number]
+
+
 def find_deployment(snapshot: Snapshot, key: Key, model: str) -> Deployment:
     """The deployment that `model` names. Raises MODEL_UNKNOWN, alike for what is not there and not the key's."""
     deployment = snapshot.deployments.get(model)

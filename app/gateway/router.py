@@ -34,6 +34,7 @@ class Replica:
 
     def __init__(self, deployment_id: str, instance: Instance, attempt_id: str, upstream: Upstream) -> None:
         self.deployment_id = deployment_id
+        self.variant_id = instance.variant_id
         self.instance_id = instance.id
         self.name = instance.name
         self.attempt_id = attempt_id
@@ -44,14 +45,29 @@ class Replica:
         self.quarantined_until = -math.inf
 
 
-class Route:
-    """A deployment, the replicas that serve it now, and the requests that wait for one."""
+def route_to(deployment_id: str, variant_id: str | None) -> str:
+    """The id of the route to a deployment, or to those of its replicas that run one variant."""
+    return deployment_id if variant_id is None else f"{deployment_id}@{variant_id}"
 
-    def __init__(self, deployment: Deployment) -> None:
+
+class Route:
+    """A deployment, the replicas that serve it now, and the requests that wait for one.
+
+    With `variant_id` only the replicas of that variant; `name` is what requests call it.
+    """
+
+    def __init__(self, variant_id: str | None, name: str, deployment: Deployment) -> None:
+        self.variant_id = variant_id
+        self.name = name
         self.deployment = deployment
         self.replicas: list[Replica] = []
         self.waiting: deque[asyncio.Future[Replica]] = deque()
         self.released: deque[float] = deque(maxlen=64)
+
+    @property
+    def instances(self) -> list[Instance]:
+        """The instances it is about, serving or not."""
+        return [i for i in self.deployment.instances if self.variant_id in (None, i.variant_id)]
 
     def pick(self, now: float, exclude: frozenset[str] = frozenset()) -> Replica | None:
         """The replica with the fewest requests that has room; one in quarantine only if there is no other at all."""
@@ -84,18 +100,20 @@ class Router:
     def replace(self, snapshot: Snapshot) -> None:
         """Route by `snapshot` from now on. Requests in flight and in queues keep their places."""
         self._generation = snapshot.generation
-        routes = {}
+        routes: dict[str, Route] = {}
         current: set[str] = set()
         self._leaving = set()
         for deployment in snapshot.deployments.values():
-            route = routes[deployment.id] = self._routes.get(deployment.id) or Route(deployment)
-            route.deployment, route.replicas = deployment, []
+            own = self._renew(routes, deployment, None, deployment.name)
             for instance in deployment.instances:
+                name = f"{deployment.name}@{snapshot.numbers[instance.variant_id]}"
+                of_variant = self._renew(routes, deployment, instance.variant_id, name)
                 replica = self._place(deployment, instance, snapshot)
                 if replica is not None:
                     current.add(replica.attempt_id)
                     if deployment.wish == "running" and _routable(instance):
-                        route.replicas.append(replica)
+                        own.replicas.append(replica)
+                        of_variant.replicas.append(replica)
                 if instance.phase in _LEAVING:
                     self._leaving.add(instance.id)
         self._routes = routes
@@ -111,12 +129,12 @@ class Router:
         for replica in self._replicas.values():
             replica.upstream.check_times(now)
 
-    async def acquire(self, deployment_id: str) -> Replica:
-        """A place at a replica, to be given back by `release`; waits in the queue for it if need be.
+    async def acquire(self, route_id: str) -> Replica:
+        """A place at a replica of a route, to be given back by `release`; waits in the queue for it if need be.
 
         Raises DEPLOYMENT_STOPPED, or NO_CAPACITY with the reason for each replica.
         """
-        route = self._routes.get(deployment_id)
+        route = self._routes.get(route_id)
         if route is None:
             raise EdgeError("DEPLOYMENT_STOPPED", "The deployment is gone.", "Launch it again.")
         now = time.monotonic()
@@ -129,9 +147,9 @@ class Router:
             raise self._no_capacity(route)
         return await self._queue(route)
 
-    def acquire_other(self, deployment_id: str, tried: frozenset[str]) -> Replica | None:
+    def acquire_other(self, route_id: str, tried: frozenset[str]) -> Replica | None:
         """A place at a replica whose attempt is not in `tried`, if there is one free at once."""
-        route = self._routes.get(deployment_id)
+        route = self._routes.get(route_id)
         replica = route and route.pick(time.monotonic(), tried)
         if not replica:
             return None
@@ -141,10 +159,11 @@ class Router:
     def release(self, replica: Replica) -> None:
         """Give a place back."""
         replica.in_flight -= 1
-        if route := self._routes.get(replica.deployment_id):
-            route.released.append(time.monotonic())
-            if route.waiting:
-                self._serve_waiting(route)
+        for variant_id in (None, replica.variant_id):
+            if route := self._routes.get(route_to(replica.deployment_id, variant_id)):
+                route.released.append(time.monotonic())
+                if route.waiting:
+                    self._serve_waiting(route)
         if replica.instance_id in self._leaving:
             self._check_drained(replica.instance_id)
 
@@ -162,12 +181,23 @@ class Router:
     def gauges(self) -> Iterator[tuple[str, dict[str, str], float]]:
         """In-flight and cap of each replica, depth of each queue."""
         names = {route.deployment.id: route.deployment.name for route in self._routes.values()}
+        waiting = dict.fromkeys(names.values(), 0)
         for replica in self._replicas.values():
             labels = {"deployment": names.get(replica.deployment_id, ""), "instance": replica.name}
             yield "stoker_in_flight", labels, replica.in_flight
             yield "stoker_replica_cap", labels, replica.cap
         for route in self._routes.values():
-            yield "stoker_queue_depth", {"deployment": route.deployment.name}, len(route.waiting)
+            waiting[route.deployment.name] += len(route.waiting)
+        for name, depth in waiting.items():
+            yield "stoker_queue_depth", {"deployment": name}, depth
+
+    def _renew(self, routes: dict[str, Route], deployment: Deployment, variant_id: str | None, name: str) -> Route:
+        """The route of that id in `routes`, with what is known of the deployment now; its queue goes on."""
+        identity = route_to(deployment.id, variant_id)
+        if identity not in routes:
+            route = routes[identity] = self._routes.get(identity) or Route(variant_id, name, deployment)
+            route.deployment, route.name, route.replicas = deployment, name, []
+        return routes[identity]
 
     def _place(self, deployment: Deployment, instance: Instance, snapshot: Snapshot) -> Replica | None:
         if instance.attempt is None or instance.endpoint is None:
@@ -242,11 +272,13 @@ class Router:
         now = time.monotonic()
         deployment = route.deployment
         if not message and route.replicas:
-            message = f"All replicas of `{deployment.name}` are busy, and {len(route.waiting)} requests wait."
+            message = f"All replicas of `{route.name}` are busy, and {len(route.waiting)} requests wait."
+        elif not message and route.variant_id is not None:
+            message = f"No replica of `{route.name}` serves."
         elif not message:
             message = f"`{deployment.name}` is {self.status(deployment)[0]}: no replica serves yet."
         places = {replica.instance_id: replica for replica in route.replicas}
-        reasons = [{"id": i.id, "reason": _reason(i, places.get(i.id), now)} for i in deployment.instances]
+        reasons = [{"id": i.id, "reason": _reason(i, places.get(i.id), now)} for i in route.instances]
         after = route.retry_after(now)
         return EdgeError(
             "NO_CAPACITY", message, detail={"retry_after_s": after, "replicas": reasons}, retry_after=after

@@ -27,7 +27,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The store at `generation`: keys by public part, deployments by name, variants by id.
+    """The store at `generation`: keys by public part, deployments by name, specs and numbers of variants by id.
 
     `secrets` maps attempts to the key that their engine asks for; an attempt without one is not in it.
     """
@@ -36,6 +36,7 @@ class Snapshot:
     keys: Mapping[str, Key]
     deployments: Mapping[str, Deployment]
     specs: Mapping[str, VariantSpec]
+    numbers: Mapping[str, int]
     secrets: Mapping[str, str]
 
     def callable_by(self, key: Key) -> list[Deployment]:
@@ -60,6 +61,7 @@ def read_snapshot(connection: sqlite3.Connection) -> Snapshot:
             keys={row["id"]: _key(row) for row in read.keys(connection)},
             deployments={d.name: d for d in deployments},
             specs=read.specs(connection, sorted(variants)),
+            numbers=read.variant_numbers(connection, sorted(variants)),
             secrets={},
         )
     finally:

@@ -1,12 +1,15 @@
 """API keys: what may be shown of them, and the one time that a key is shown whole."""
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app.render.cells import Cell, Line, Tone, line, table
 from app.render.words import UNKNOWN, ago, moment
 
+_URL = "http://127.0.0.1:8400/v1"
+"""Where a gateway listens if nothing else is said."""
 _TONES: dict[str, Tone] = {"active": "good", "expiring": "look"}
 
 
@@ -38,6 +41,11 @@ def state(row: Mapping[str, Any], now: int) -> str:
     return "expiring" if row["rotated_to"] is not None else "active"
 
 
+def state_tone(word: str) -> Tone:
+    """The tone of a key's state."""
+    return _TONES.get(word, "dim")
+
+
 def keys_table(documents: Sequence[Mapping[str, Any]], now: int) -> list[Line]:
     """What `stoker keys ls` shows."""
     body = [
@@ -45,7 +53,7 @@ def keys_table(documents: Sequence[Mapping[str, Any]], now: int) -> list[Line]:
             d["id"],
             d["name"] or UNKNOWN,
             "all" if d["scope"] is None else ", ".join(d["scope"]) or UNKNOWN,
-            Cell(d["state"], _TONES.get(d["state"], "dim")),
+            Cell(d["state"], state_tone(d["state"])),
             UNKNOWN if d["expires_at"] is None else moment(d["expires_at"]),
             ago(now, d["last_used"]),
         )
@@ -75,6 +83,18 @@ def curl(url: str, key: str, model: str) -> list[str]:
         f"  -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' \\",
         f"  -d '{body}'",
     ]
+
+
+def curl_request(url: str | None, body: Mapping[str, Any]) -> str:
+    """A request for a shell, which has the key in `$STOKER_KEY`. Pure ASCII, whatever was said."""
+    words = shlex.quote(json.dumps(body))
+    return "\n".join(
+        (
+            f"curl -N {url or _URL}/chat/completions \\",
+            "  -H \"Authorization: Bearer $STOKER_KEY\" -H 'Content-Type: application/json' \\",
+            f"  -d {words}",
+        )
+    )
 
 
 def snippet(url: str, key: str, model: str) -> list[str]:

@@ -39,6 +39,11 @@ def ago(now: int, at: int | None) -> str:
     return "now" if now - at < 1_000_000 else f"{brief(now - at)} ago"
 
 
+def until(now: int, at: int | None) -> str:
+    """How long it is until `at`, both UTC microseconds: `in 29d`; how long ago it was if it is past."""
+    return ago(now, at) if at is None or at <= now else f"in {brief(at - now)}"
+
+
 def moment(at: int | None) -> str:
     """A time of this machine's zone, to the second."""
     if at is None:

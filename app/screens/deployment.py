@@ -166,6 +166,10 @@ class DeploymentScreen(ConsoleScreen):
     def do_url(self, _argument: str) -> None:
         self._copy("URL", lambda url, _name: [url])
 
+    def do_play(self, _argument: str) -> None:
+        """Talk to it."""
+        self.console.do_play(self.console.selected or "")
+
     def do_curl(self, _argument: str) -> None:
         self._copy("curl command", lambda url, name: curl(url, KEY, name))
 

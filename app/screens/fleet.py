@@ -214,6 +214,10 @@ class FleetScreen(ConsoleScreen):
         elif name:
             self.console.go("deployment", name)
 
+    def do_play(self, argument: str) -> None:
+        """Talk to it."""
+        self.console.do_play(argument or self.query_one(LineTable).cursor_key or "")
+
     def do_new(self, _argument: str) -> None:
         self.console.go("launch")
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from app.domain.facts import Attempt, Deployment, Instance
 from app.domain.failures import StokerError
+from app.domain.ids import first_ulid
 from app.domain.lifecycle import Phase, State
 from app.domain.variant import VariantSpec
 from app.store.migrate import read_version, schema_version
@@ -84,6 +85,16 @@ def specs(connection: sqlite3.Connection, variant_ids: Sequence[str]) -> dict[st
     return {row["id"]: VariantSpec.from_json(json.loads(row["spec"])) for row in rows}
 
 
+def variant_numbers(connection: sqlite3.Connection, variant_ids: Sequence[str]) -> dict[str, int]:
+    """The numbers that people know the given variants by, by id."""
+    marks = ",".join("?" * len(variant_ids))
+    rows = connection.execute(
+        f"SELECT id, number FROM variants WHERE id IN ({marks})",  # noqa: S608 # only question marks
+        list(variant_ids),
+    )
+    return {row["id"]: row["number"] for row in rows}
+
+
 def attempts(connection: sqlite3.Connection, instance_id: str) -> list[Attempt]:
     """Every attempt of an instance, oldest first."""
     rows = connection.execute("SELECT * FROM attempts WHERE instance_id = ? ORDER BY number", (instance_id,))
@@ -117,6 +128,28 @@ def requests_with(connection: sqlite3.Connection, request_id: str) -> list[Row]:
         " LEFT JOIN deployments d ON d.id = r.deployment_id LEFT JOIN instances i ON i.id = r.instance_id"
         " WHERE r.request_id = ?1 OR r.id = ?1 ORDER BY r.id DESC",
         (request_id,),
+    ).fetchall()
+
+
+def latest_requests(connection: sqlite3.Connection, limit: int) -> list[Row]:
+    """The last requests through the gateway, newest first, refused ones among them, each with the names of what it
+    concerned as far as they are known."""
+    return connection.execute(
+        "SELECT r.*, d.name AS deployment, i.name AS instance, k.name AS key FROM requests r"
+        " LEFT JOIN deployments d ON d.id = r.deployment_id LEFT JOIN instances i ON i.id = r.instance_id"
+        " LEFT JOIN keys k ON k.id = r.key_id ORDER BY r.id DESC LIMIT ?",
+        (limit,),
+    ).fetchall()
+
+
+def refusals(connection: sqlite3.Connection, since: int) -> list[Row]:
+    """What went wrong since `since` (UTC microseconds), the most frequent first: `code`, `deployment` (a name or None),
+    `count`, and when it was `last`."""
+    return connection.execute(
+        "SELECT r.code, d.name AS deployment, count(*) AS count, max(r.started_at) AS last FROM requests r"
+        " LEFT JOIN deployments d ON d.id = r.deployment_id WHERE r.id >= ? AND r.code IS NOT NULL"
+        " GROUP BY r.code, r.deployment_id ORDER BY count(*) DESC, max(r.started_at) DESC",
+        (first_ulid(since),),
     ).fetchall()
 
 

@@ -166,3 +166,32 @@ class Drain(SQLModel, table=True):
     __tablename__ = "drains"
     instance_id: str = Field(primary_key=True, foreign_key="instances.id")
     generation: int
+
+
+class Chat(SQLModel, table=True):
+    __tablename__ = "chats"
+    id: str = Field(primary_key=True)
+    settings: str
+    created_at: int
+    asked_at: int
+
+
+class ChatTurn(SQLModel, table=True):
+    __tablename__ = "chat_turns"
+    id: str = Field(primary_key=True)
+    chat_id: str = Field(foreign_key="chats.id")
+    place: int
+    deployment: str
+    variant: int | None = None
+    asked_at: int
+    question: str
+    answer: str
+    stopped: int = 0
+    code: str | None = None
+    message: str = ""
+    remedy: str = ""
+    request_id: str = ""
+    ttft_us: int | None = None
+    took_us: int | None = None
+    tokens_in: int | None = None
+    tokens_out: int | None = None

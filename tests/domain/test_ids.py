@@ -3,7 +3,7 @@
 import re
 import time
 
-from app.domain.ids import ulid
+from app.domain.ids import first_ulid, ulid
 
 
 def test_they_look_like_ulids_and_differ() -> None:
@@ -20,3 +20,12 @@ def test_they_sort_by_time() -> None:
             ids.append(ulid())
             last = time.time_ns() // 1_000_000
     assert ids == sorted(ids)
+
+
+def test_the_first_of_a_moment_parts_earlier_from_later() -> None:
+    before = ulid()
+    at = time.time_ns() // 1_000
+    assert before[:10] <= first_ulid(at)[:10] <= ulid()[:10]
+    assert first_ulid(at) < first_ulid(at + 1_000)
+    assert first_ulid(at).endswith("0" * 16)
+    assert len(first_ulid(at)) == 26

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 
+import psutil
 import pytest
 
 from tests.control.support import wait_for
@@ -60,8 +61,10 @@ class Terminal:
         return int(found[0])
 
     def close(self) -> None:
-        """Close the terminal, as by its window's button."""
+        """Close the terminal, as by its window's button; return when it is gone, so that another can be opened."""
+        server = self._tmux("display-message", "-p", "#{pid}", check=False).strip()
         self._tmux("kill-server", check=False)
+        wait_for(lambda: not server or not psutil.pid_exists(int(server)), "tmux to end")
 
     def _tmux(self, *words: str, check: bool = True) -> str:
         done = subprocess.run(

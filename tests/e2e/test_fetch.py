@@ -54,7 +54,7 @@ def test_without_a_network_it_says_so_and_goes_on_when_there_is_one(stoker: Stok
     with serving(b"", BUNDLED) as gone:
         point_to(stoker, gone.url)
     stoker.json("launch", "smollm2", "--name", "demo", "--ctx", "256", "--seqs", "1")
-    wait_for(lambda: stoker.json("ps")[0]["status"] in ("ERROR", "FAILED"), "the failure")
+    wait_for(lambda: stoker.json("ps")[0]["failure"] is not None, "the failure")
     failure = stoker.json("ps")[0]["failure"]
     assert failure["code"] == "OFFLINE"
     assert gone.url in failure["evidence"]

@@ -71,12 +71,13 @@ def test_rm_names_what_it_destroys_and_asks(stoker: Stoker) -> None:
     assert stoker.json("ps")[0]["status"] == "DEPLOYED"
 
 
-def test_ctrl_c_ends_with_130(stoker: Stoker) -> None:
-    terminal = Terminal(stoker)
-    terminal.expect("[Y/n] ")
-    terminal.type("\x03")
-    assert terminal.end() == 130
-    assert "Traceback" not in terminal.shown
+def test_ctrl_c_at_a_question_ends_with_130(stoker: Stoker) -> None:
+    with holding(stoker.home.server_lock, version="0.0.1", schema=schema_version()):
+        terminal = Terminal(stoker, "up")
+        terminal.expect("Restart it? [Y/n] ")
+        terminal.type("\x03")
+        assert terminal.end() == 130
+        assert "Traceback" not in terminal.shown
 
 
 def test_an_older_server_is_restarted_when_somebody_agrees(stoker: Stoker) -> None:

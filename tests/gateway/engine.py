@@ -7,7 +7,7 @@ import asyncio
 import json
 import threading
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,7 +59,10 @@ class Call:
 
 @dataclass
 class Engine:
-    """A server on loopback, in a thread of its own. `gate` holds back the requests of behaviour `wait`."""
+    """A server on loopback, in a thread of its own. `gate` holds back the requests of behaviour `wait`.
+
+    Without a `user`, `behaviours` says by model how it behaves, else `behaviour`; `words` are what it answers.
+    """
 
     calls: list[Call] = field(default_factory=list)
     seen: Counter[str] = field(default_factory=Counter)
@@ -68,6 +71,8 @@ class Engine:
     def __post_init__(self) -> None:
         self.gate = threading.Event()
         self.behaviour = ""
+        self.behaviours: dict[str, str] = {}
+        self.words: Sequence[str] = WORDS
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
@@ -108,13 +113,16 @@ class Engine:
     async def _serve_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
         headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:])}
+        if "content-length" not in headers:
+            Call(head[0].split()[1], headers, {}, writer).answer({}, 404)  # nothing that an engine is asked
+            return True
         body = json.loads(await reader.readexactly(int(headers["content-length"])))
         call = Call(head[0].split()[1], headers, body, writer)
         self.calls.append(call)
         self.seen["requests"] += 1
         self.seen["active"] += 1
         self.seen["peak"] = max(self.seen["peak"], self.seen["active"])
-        behaviour = body.get("user") or self.behaviour
+        behaviour = body.get("user") or self.behaviours.get(body.get("model"), self.behaviour)
         work = asyncio.ensure_future(BEHAVIOURS[behaviour](self, call))
         gone = asyncio.ensure_future(reader.read(1))
         try:
@@ -138,15 +146,15 @@ async def well(engine: Engine, call: Call) -> None:
         call.answer({"data": [{"embedding": [0.5]}], "usage": {"prompt_tokens": PROMPT_TOKENS, "total_tokens": 7}})
     elif call.body.get("stream"):
         call.head(200, "text/event-stream")
-        for word in WORDS:
+        for word in engine.words:
             call.delta(word)
         if call.body.get("stream_options", {}).get("include_usage"):
-            call.usage()
+            call.usage(len(engine.words))
         call.event(b"[DONE]")
         call.chunk(b"")
     else:
-        message = {"role": "assistant", "content": " ".join(WORDS)}
-        usage = {"prompt_tokens": PROMPT_TOKENS, "completion_tokens": len(WORDS)}
+        message = {"role": "assistant", "content": " ".join(engine.words)}
+        usage = {"prompt_tokens": PROMPT_TOKENS, "completion_tokens": len(engine.words)}
         call.answer({"object": "chat.completion", "choices": [{"index": 0, "message": message}], "usage": usage})
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.render.words import ago, brief, latency, moment, size, span
+from app.render.words import ago, brief, latency, moment, size, span, until
 
 S = 1_000_000
 
@@ -50,3 +50,8 @@ def test_moments_and_sizes() -> None:
     assert [size(n) for n in (None, 0, 999, 98_362_432, 1_500_000_000, 10**16)] == [
         "\N{EN DASH}", "0 B", "999 B", "98.4 MB", "1.5 GB", "10000 TB",
     ]  # fmt: skip
+
+
+def test_times_to_come_and_past() -> None:
+    now = 1_000 * S
+    assert [until(now, at) for at in (None, now, now - 90 * S, now + 90 * S)] == ["–", "now", "1m ago", "in 1m"]

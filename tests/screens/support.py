@@ -60,10 +60,10 @@ class Scribe:
         for descriptor in self._held:
             os.close(descriptor)
 
-    def up(self) -> None:
+    def up(self, url: str = "http://127.0.0.1:9") -> None:
         """From now on a server and a gateway are there as far as anybody can tell, until the scribe leaves."""
         facts = {"pid": os.getpid(), "version": __version__, "schema": schema_version(), "since": self.now}
-        for path, more in ((self.home.server_lock, {}), (self.home.gateway_lock, {"url": "http://127.0.0.1:9"})):
+        for path, more in ((self.home.server_lock, {}), (self.home.gateway_lock, {"url": url})):
             descriptor = take_lock(path)
             assert descriptor is not None
             announce(descriptor, facts | more)
@@ -185,6 +185,17 @@ class Scribe:
                     )
                 )
 
+    def refused(self, **columns: Any) -> None:
+        """A request that no engine saw."""
+        values = {"id": ulid(), "path": "/v1/chat/completions", "stream": 0, "status": 503, "started_at": self.now}
+        with self._store.write() as session:
+            session.add(tables.Request(**{"request_id": "x", **values, **columns}))
+
+    def key(self, name: str) -> None:
+        """A key for everything."""
+        with self._store.write() as session:
+            session.add(tables.Key(id=ulid()[-8:], name=name, digest=bytes(32), created_at=self.now))
+
     def log(self, attempt_id: str, head: bytes, *tails: tuple[int, bytes], ended: bool = False) -> Path:
         """The directory of an attempt with its output: the head, and tails by the offset of their first byte."""
         directory = self.home.attempts / attempt_id
@@ -214,7 +225,10 @@ def times(directory: Path, pairs: Sequence[tuple[int, int]]) -> None:
 
 
 def timeless(text: str) -> str:
-    """`text` with every time of day and date made the same, so that it can be compared tomorrow."""
+    """`text` with every time of day, date and measured figure made the same, so that it can be compared tomorrow."""
+    text = re.sub(r"TTFT \d+ ms( fastest)?(?= ·)", "TTFT N ms", text)
+    text = re.sub(r"\d+ tok/s( fastest)?(?= ·)", "N tok/s", text)
+    text = re.sub(r"(?<=\d out)  +", "  ", text)
     text = re.sub(r"\b[A-Z][a-z]{2} \d\d \d\d:\d\d\b|\b\d\d:\d\d:\d\d\b", "HH:MM:SS", text)
     return re.sub(r"(?<=HH:MM:SS)  +|(?<=TIME    )  +", "  ", text)
 

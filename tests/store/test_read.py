@@ -6,6 +6,7 @@ import pytest
 
 from app.domain.facts import Attempt
 from app.domain.failures import StokerError
+from app.domain.ids import first_ulid
 from app.domain.lifecycle import Phase, State
 from app.store import read
 
@@ -65,3 +66,28 @@ def test_keys_requests_and_settings(filled: sqlite3.Connection) -> None:
     assert read.requests_with(filled, "req-2") == []
     assert read.setting(filled, "owner") == "01AAAAAAAAAAAAAAAAAAAAAAAA"
     assert read.setting(filled, "absent") is None
+
+
+def test_variants_are_known_by_number(filled: sqlite3.Connection) -> None:
+    ids = ["01V0000000000000000000000A", "01V0000000000000000000000B", "x"]
+    assert read.variant_numbers(filled, ids) == {ids[0]: 1, ids[1]: 2}
+    assert read.variant_numbers(filled, []) == {}
+
+
+def test_requests_come_newest_first_with_names_and_refusals_are_counted(filled: sqlite3.Connection) -> None:
+    at = 1_800_000_000_000_000
+    filled.execute("UPDATE requests SET id = '00R0000000000000000000000A'")
+    for n, (code, deployment) in enumerate(
+        [("NO_CAPACITY", DEMO), ("AUTH_MISSING_TOKEN", None), ("NO_CAPACITY", DEMO)]
+    ):
+        filled.execute(
+            "INSERT INTO requests (id, request_id, deployment_id, path, stream, status, code, started_at)"
+            " VALUES (?, ?, ?, '/', 0, 503, ?, ?)",
+            (f"{first_ulid(at + n * 1000)[:25]}{n}", f"late-{n}", deployment, code, at + n * 1000),
+        )
+    assert [row["request_id"] for row in read.latest_requests(filled, 3)] == ["late-2", "late-1", "late-0"]
+    first = read.latest_requests(filled, 100)[-1]
+    assert (first["deployment"], first["instance"], first["key"]) == ("demo", "demo-a", "new")
+    found = [tuple(row) for row in read.refusals(filled, at)]
+    assert found == [("NO_CAPACITY", "demo", 2, at + 2000), ("AUTH_MISSING_TOKEN", None, 1, at + 1000)]
+    assert [row["count"] for row in read.refusals(filled, at + 2000)] == [1]

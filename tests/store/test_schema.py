@@ -34,6 +34,10 @@ BAD = {
     "a current variant that is none": "UPDATE deployments SET variant_id = 'x'",
     "history that is changed": "UPDATE events SET cause = 'nothing to see'",
     "history that is dropped": "DELETE FROM events",
+    "a turn of no conversation": "UPDATE chat_turns SET chat_id = 'x'",
+    "a fifth column": "UPDATE chat_turns SET place = 5",
+    "a question to nobody": "UPDATE chat_turns SET deployment = ''",
+    "settings that do not parse": "UPDATE chats SET settings = 'warm'",
     "a variant that is changed": "UPDATE variants SET spec = '{}'",
     "a variant that is dropped": "DELETE FROM variants",
 }
@@ -71,6 +75,7 @@ NOT_SEEN = {
     "an observation": "UPDATE instances SET observed_at = 9",
     "a sign of life": "UPDATE lease SET beat = 9",
     "a request": "UPDATE requests SET tokens_out = 9",
+    "a conversation": "UPDATE chat_turns SET answer = 'no'",
 }
 
 

@@ -1,0 +1,56 @@
+"""What became of one request, as a sheet over the screen: outcome, figures, every step."""
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from app.domain.failures import StokerError
+from app.render.requests import document, request_lines
+from app.settings import Home
+from app.store import read
+from widgets.asking import Sheet
+
+if TYPE_CHECKING:
+    from app.screens.base import ConsoleScreen
+
+_DRAINED_WITHIN_S = 1.5
+"""How long the gateway may take to carry a request from its spool to the store."""
+
+
+def explain_request(screen: "ConsoleScreen", request_id: str) -> None:
+    """Show the request of this id (the client's, or our own) over `screen`, or say why not."""
+    console = screen.console
+
+    def find() -> None:
+        try:
+            row = _find(console.home, request_id)
+        except StokerError as error:
+            console.call_from_thread(screen.say_error, error)
+            return
+        console.call_from_thread(show, row)
+
+    def show(row: dict[str, Any]) -> None:
+        title, *rest = [screen.spans(line) for line in request_lines(row, document(row))]
+        sheet = Sheet(
+            title, [[(" ", "plain"), *line] for line in rest], [("y", "copy id", copy)], glyphs=console.glyphs
+        )
+        console.push_screen(sheet)
+
+    def copy() -> str:
+        console.copy(request_id, "id")
+        return "id copied"
+
+    screen.run_worker(find, thread=True, exit_on_error=False, exclusive=True, group="explain")
+
+
+def _find(home: Home, request_id: str) -> dict[str, Any]:
+    deadline = time.monotonic() + _DRAINED_WITHIN_S
+    while True:
+        with read.reading(home.store) as connection:
+            rows = read.requests_with(connection, request_id)
+        if rows:
+            return dict(rows[0])
+        if time.monotonic() >= deadline:
+            raise StokerError(
+                "NOT_FOUND", "This request is not kept.", "Of those that were refused only the last ones are."
+            )
+        time.sleep(0.1)

@@ -1,0 +1,67 @@
+"""The console in a pseudo-terminal: keys in, and every byte that reaches the terminal kept."""
+
+import fcntl
+import os
+import select
+import struct
+import subprocess
+import sys
+import termios
+import time
+from types import TracebackType
+from typing import Self
+
+from app.settings import Home
+
+DEADLINE_S = 30.0
+_RUN = """
+from app.console import Console, Options
+from app.settings import find_home
+Console(find_home(), Options()).run()
+"""
+
+
+class Pty:
+    """A console on `home`, in a terminal of `columns` by `rows`. `received` is all it has written."""
+
+    def __init__(self, home: Home, columns: int = 120, rows: int = 40) -> None:
+        self.received = b""
+        self._pressed_at = 0
+        size = {"COLUMNS": str(columns), "LINES": str(rows)}  # a test runner's own would be believed before the terminal
+        colour = {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
+        environment = {**os.environ, "STOKER_HOME": str(home.state), **size, **colour}
+        self._fd, theirs = os.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _RUN],
+            env=environment,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+        )
+        os.close(theirs)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.kill()
+        self._process.wait()
+        os.close(self._fd)
+
+    def keys(self, text: str) -> None:
+        """Press keys."""
+        self._pressed_at = len(self.received)
+        os.write(self._fd, text.encode())
+
+    def until(self, *texts: str) -> None:
+        """Read on until all of these have come since keys were pressed last."""
+        deadline = time.monotonic() + DEADLINE_S
+        while missing := [text for text in texts if text.encode() not in self.received[self._pressed_at :]]:
+            left = deadline - time.monotonic()
+            assert left > 0, f"{missing} never came; last: {self.received[-2_000:]!r}"
+            if select.select([self._fd], [], [], left)[0]:
+                self.received += os.read(self._fd, 65_536)
