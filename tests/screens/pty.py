@@ -58,6 +58,6 @@ class Pty:
         start, deadline = len(self.received), time.monotonic() + DEADLINE_S
         while text.encode() not in self.received[start:]:
             left = deadline - time.monotonic()
-            assert left > 0, f"{text!r} never came; last: {self.received[-2_000:]!r}"
+            assert left > 0, f"{text!r} never came; since: {self.received[start : start + 30_000]!r}"
             if select.select([self._fd], [], [], left)[0]:
                 self.received += os.read(self._fd, 65_536)
