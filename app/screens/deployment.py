@@ -9,6 +9,7 @@ from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 
 from app.domain.fleet import Fleet
+from app.domain.text import safe
 from app.feed import traffic
 from app.history import History
 from app.render.deployment import change_words
@@ -59,6 +60,8 @@ class DeploymentScreen(ConsoleScreen):
         self._facts: Facts | None = None
         self._history: History | None = None
         self._listed: tuple[Any, ...] = ()
+        self._missing = ""
+        self.add_class("-none")
 
     def body(self) -> Iterable[Widget]:
         glyphs = self.console.glyphs
@@ -78,27 +81,29 @@ class DeploymentScreen(ConsoleScreen):
     def on_resize(self) -> None:
         self._draw()
 
-    def read(self, home: Home, fleet: Fleet | None) -> Facts | None:
+    def read(self, home: Home, fleet: Fleet | None) -> tuple[str | None, Facts | None]:
         name = self.console.selected
         deployment = next((d for d in fleet.deployments if d.name == name), None) if fleet is not None else None
         if fleet is None or deployment is None:
-            return None
+            return name, None
         if self._history is None or self._history.deployment_id != deployment.id:
             self._history = History(deployment.id)
         with read.reading(home.store) as connection:
             variants = read.variants(connection, deployment.id)
             events, minutes = self._history.read(connection, fleet.now)
-        return Facts(deployment, variants, events, minutes, traffic(home, fleet.now))
+        return name, Facts(deployment, variants, events, minutes, traffic(home, fleet.now))
 
-    def show(self, fleet: Fleet | None, facts: Facts | None) -> None:
-        self._fleet, self._facts = fleet, facts
+    def show(self, fleet: Fleet | None, facts: tuple[str | None, Facts | None]) -> None:
+        name, self._facts = facts
+        self._fleet = fleet
+        self._missing = "" if self._facts else _missing(name)
         self._draw()
 
     def _draw(self) -> None:
         view = self._view()
         self.set_class(view is None, "-none")
         if view is None:
-            self._draw_nothing()
+            self.query_one("#top", Lines).set_lines([(), [(f" {self._missing}", "plain")]])
             return
         self.set_class(not view.wide, "-narrow")
         height = self.size.height - _FRAME - 1 - _EVENTS_LEAST
@@ -123,11 +128,6 @@ class DeploymentScreen(ConsoleScreen):
         if self._fleet is None or self._facts is None:
             return None
         return Overview(self._fleet, self._facts, self.console.instance, self.size.width, self.console.glyphs)
-
-    def _draw_nothing(self) -> None:
-        name = self.console.selected
-        text = f"There is no deployment {name} any more." if name else "Nothing is launched yet."
-        self.query_one("#top", Lines).set_lines([(), [(f" {text}", "plain")]])
 
     # --- What can be done. ---
 
@@ -184,3 +184,7 @@ class DeploymentScreen(ConsoleScreen):
             self.say("No gateway runs, so there is no URL yet.", "look")
             return
         self.console.copy("\n".join(text(url, self._facts.deployment.name)), what)
+
+
+def _missing(name: str | None) -> str:
+    return safe(f"There is no deployment {name} any more.") if name else "Nothing is launched yet."

@@ -70,6 +70,7 @@ class FleetScreen(ConsoleScreen):
         self._fleet: Fleet | None = None
         self._filter = ""
         self._sort, self._reverse = "name", False
+        self._followed: str | None = None
         self._checks: list[RenderLine] | None = None
 
     def body(self) -> Iterable[Widget]:
@@ -131,10 +132,17 @@ class FleetScreen(ConsoleScreen):
         table.set_rows(
             (document["name"], self._cells(document, rate, wide, fleet.now)) for document, _, rate in self._rows
         )
-        selected = self.console.selected
-        if selected != table.cursor_key and selected is not None and not table.move_to(selected):
-            self.console.selected = table.cursor_key
+        self._go_to_selected(table)
         self._draw_detail()
+
+    def _go_to_selected(self, table: LineTable) -> None:
+        """Put the cursor on what was selected elsewhere. A cursor that was just moved here is not put back."""
+        selected = self.console.selected
+        if selected == self._followed:
+            return
+        if selected is not None and not table.move_to(selected):
+            self.console.selected = table.cursor_key
+        self._followed = self.console.selected
 
     def _cells(self, document: Document, rate: Rate, wide: bool, now: int) -> Line:
         status = render.headline(document, now)
@@ -180,7 +188,7 @@ class FleetScreen(ConsoleScreen):
 
     @on(LineTable.RowHighlighted)
     def _highlighted(self, event: LineTable.RowHighlighted) -> None:
-        self.console.selected = event.key
+        self.console.selected = self._followed = event.key
         self._draw_detail()
 
     @on(LineTable.RowSelected)

@@ -27,9 +27,8 @@ class Pty:
     def __init__(self, home: Home, columns: int = 120, rows: int = 40) -> None:
         self.received = b""
         self._pressed_at = 0
-        size = {"COLUMNS": str(columns), "LINES": str(rows)}  # a test runner's own would be believed before the terminal
-        colour = {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
-        environment = {**os.environ, "STOKER_HOME": str(home.state), **size, **colour}
+        terminal = {"TERM": "xterm-256color", "COLORTERM": "truecolor", "COLUMNS": str(columns), "LINES": str(rows)}
+        environment = {**os.environ, "STOKER_HOME": str(home.state), **terminal}
         self._fd, theirs = os.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         self._process = subprocess.Popen(
