@@ -62,7 +62,7 @@ def test_neither_what_a_model_says_nor_what_a_client_sends(tmp_path: Path) -> No
         with Pty(scribe.home) as terminal:
             terminal.until("demo")
             terminal.keys("4")
-            terminal.until("ask something", "DEPLOYED")
+            terminal.until("ask something", "variant 1")
             terminal.keys("Ports?\r")
             terminal.until("the end")
             terminal.keys("h")
