@@ -80,7 +80,7 @@ def test_no_ssh_on_this_machine(sockets: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_host_that_never_answers_and_one_that_never_stops(ssh: Ssh) -> None:
     with pytest.raises(SshFailed, match="did not answer in time") as caught:
-        ssh.run("sleep 600", 1.0)
+        ssh.run("exec tail -f /dev/null --pid=$PPID", 1.0)
     assert caught.value.reason == "unreachable"
     with pytest.raises(SshFailed, match="more than 100,000 bytes") as caught:
         ssh.run("while :; do echo aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa; done", PATIENCE_S, 100_000)
