@@ -146,6 +146,36 @@ def reserves(before: Reserves, gpu: Gpu, wanted: Collection[str], now: int) -> d
     return kept
 
 
+@dataclass(frozen=True, slots=True)
+class HostFacts:
+    """A host as the server knows it: the last look, what ours need of its GPUs by uuid, and since when it has answered.
+
+    While it does not answer, `since` is when it ceased to, and the GPUs are those of `answered_at`. Times are UTC
+    microseconds.
+    """
+
+    name: str
+    look: HostLook
+    reserves: Mapping[str, Reserves]
+    since: int
+    answered_at: int | None
+
+    def reserved(self, gpu: Gpu) -> Reserves:
+        """What ours need of one of its GPUs."""
+        return self.reserves.get(gpu.uuid, {})
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A GPU at one moment; None is what it does not tell. Units as those of `Gpu`."""
+
+    at: int
+    vram_used: int | None
+    utilization: int | None
+    temperature_c: int | None
+    power_mw: int | None
+
+
 def free_vram(gpu: Gpu, reserved: Reserves) -> int | None:
     """Bytes that a newcomer of ours may count on: what the driver has free, or less if ours do not hold all they need.
 

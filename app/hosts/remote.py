@@ -13,7 +13,7 @@ from dataclasses import replace
 from app.domain.gpus import Gpu, Holder, HostLook, shown_command
 from app.domain.text import clean_text
 from app.hosts.processes import LONGEST, container_of
-from backends.ssh import Ssh, SshFailed
+from app.hosts.ssh import Ssh, SshFailed
 
 LOOK_TIMEOUT_S = 15.0
 MOST_GPUS, MOST_HOLDERS = 64, 512

@@ -11,7 +11,7 @@ import pytest
 
 from app.domain.gpus import HostLook
 from app.hosts.remote import look, parse
-from backends.ssh import Ssh
+from app.hosts.ssh import Ssh
 from tests.hosts.sshd import NAME, Sshd
 
 GIB = 1 << 30

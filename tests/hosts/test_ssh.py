@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from backends.ssh import Ssh, SshFailed
+from app.hosts.ssh import Ssh, SshFailed
 from tests.hosts.sshd import NAME, Sshd
 
 PATIENCE_S = 60.0

@@ -28,7 +28,7 @@ _SIGNS: tuple[tuple[Reason, re.Pattern[str]], ...] = (
 
 
 class SshFailed(Exception):
-    """The host could not be asked. `text` is the last line that ssh said."""
+    """The host could not be asked. `text` is a sentence, where there is one the line that ssh said."""
 
     def __init__(self, reason: Reason, text: str) -> None:
         super().__init__(text)
@@ -172,4 +172,5 @@ def _failure(said: str) -> SshFailed:
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     reason: Reason = next((reason for reason, sign in _SIGNS if sign.search(said)), "unreachable")
     proof = next((line for line in lines if any(sign.search(line) for _, sign in _SIGNS)), None)
-    return SshFailed(reason, proof or (lines[-1] if lines else "The connection ended without a word."))
+    text = proof or (lines[-1] if lines else "The connection ended without a word")
+    return SshFailed(reason, f"{text.rstrip('.')}.")
