@@ -165,6 +165,23 @@ class HostFacts:
         return self.reserves.get(gpu.uuid, {})
 
 
+def succeed(before: HostFacts | None, name: str, look: HostLook, wanted: Collection[str]) -> HostFacts:
+    """What is known of a host after a `look` at it, given what was known `before` and the deployments that are wanted.
+
+    A host that does not answer keeps the GPUs that it had, and ours what they need of them.
+    """
+    answers = look.state != "unreachable"
+    same = before is not None and (before.look.state != "unreachable") == answers
+    since = before.since if before is not None and same else look.at
+    known = before.reserves if before is not None else {}
+    if not answers:
+        if before is not None:
+            look = replace(look, gpus=before.look.gpus, driver=before.look.driver, cuda=before.look.cuda)
+        return HostFacts(name, look, known, since, before.answered_at if before is not None else None)
+    needs = {gpu.uuid: reserves(known.get(gpu.uuid, {}), gpu, wanted, look.at) for gpu in look.gpus if gpu.uuid}
+    return HostFacts(name, look, {uuid: need for uuid, need in needs.items() if need}, since, look.at)
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """A GPU at one moment; None is what it does not tell. Units as those of `Gpu`."""
