@@ -1,6 +1,5 @@
 """Daemons outlive the session that started them, and find the SSH agent of whoever came last."""
 
-import os
 import shutil
 from pathlib import Path
 
@@ -15,10 +14,10 @@ def test_the_agent_of_the_latest_session_is_found(tmp_path: Path) -> None:
         link = daemon_environment(home, {})["SSH_AUTH_SOCK"]
         for agent in ("/run/first", "/run/second"):
             link_agent(home, {"SSH_AUTH_SOCK": agent})
-            assert os.readlink(link) == agent
+            assert Path(link).readlink() == Path(agent)
         link_agent(home, {})
         link_agent(home, {"SSH_AUTH_SOCK": link})
-        assert os.readlink(link) == "/run/second"
+        assert Path(link).readlink() == Path("/run/second")
     finally:
         shutil.rmtree(home.runtime, ignore_errors=True)
 
