@@ -33,7 +33,7 @@ class NameType(click.ParamType[str]):
 
 
 class QuantityType(click.ParamType[int]):
-    """A number in the words of people, such as `32k` or `1h30m`. `parse` reads it, and its ValueError is what is told."""
+    """A number in the words of people, such as `32k` or `1h30m`. `parse` reads it; its ValueError is told."""
 
     def __init__(self, name: str, parse: Callable[[str], int]) -> None:
         self.name = name
