@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from app.domain.gpus import XIDS, Gpu, Holder, HostFacts, HostLook, Intrusion, Reserves, free_vram
+from app.domain.text import safe
 from app.render.cells import Cell, Line, Tone, line, table
 from app.render.words import UNKNOWN, ago, brief
 
@@ -136,24 +137,25 @@ def power(gpu: Gpu) -> str:
 
 def errors(gpu: Gpu) -> Cell:
     """What is wrong with the GPU itself: lost, an Xid, memory errors; a dash if nothing is known to be."""
-    if gpu.trouble:
-        return Cell(gpu.trouble, "bad")
-    parts = []
+    parts = [gpu.trouble.rstrip(".")] if gpu.trouble else []
     if gpu.xid is not None:
         parts.append(f"Xid {gpu.xid}" + (f": {XIDS[gpu.xid]}" if gpu.xid in XIDS else ""))
     if gpu.ecc_errors:
         parts.append(f"{gpu.ecc_errors} ECC")
-    return Cell(", ".join(parts), "bad") if parts else Cell(UNKNOWN, "dim")
+    return Cell("; ".join(parts), "bad") if parts else Cell(UNKNOWN, "dim")
 
 
-def holder_line(holder: Holder, now: int) -> Line:
-    """Who holds memory: `pid 4121  alice  python train.py  2.0 GiB  since 3h`, in yellow when it is not ours."""
-    ours = holder.deployment is not None
-    who = f"{holder.deployment}, " if ours else ""
-    inside = f"in container {holder.container}  " if holder.container else ""
-    text = f"pid {holder.pid}  {holder.user or UNKNOWN}  {who}{holder.command or UNKNOWN}  {inside}{gib(holder.bytes)}"
-    since = "" if holder.since is None else f"  since {brief(now - holder.since)}"
-    return line(Cell(text + since, "plain" if ours else "look"))
+def holder_line(holder: Holder, now: int, width: int = 4_096) -> Line:
+    """Who holds memory: `pid 4121  alice  python train.py  2.0 GiB  since 3h`, in yellow when it is not ours.
+
+    The command gives way where that would be longer than `width` characters; a container is named behind it.
+    """
+    who = f"{holder.deployment}, " if holder.deployment else ""
+    head = f"pid {holder.pid}  {holder.user or UNKNOWN}  {who}"
+    tail = f"  {gib(holder.bytes)}" + ("" if holder.since is None else f"  since {brief(now - holder.since)}")
+    command = safe(holder.command or UNKNOWN, max(8, width - len(head) - len(tail)))
+    inside = f"  in container {holder.container}" if holder.container else ""
+    return line(Cell(head + command + tail + inside, "look" if holder.deployment is None else "plain"))
 
 
 def intrusion_line(host: str, gpu: Gpu, found: Intrusion) -> Line:

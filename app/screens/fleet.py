@@ -11,6 +11,7 @@ from app.domain.facts import Deployment, Instance
 from app.domain.fleet import Fleet
 from app.feed import Rate, Traffic, traffic
 from app.launch.doctor import examine
+from app.machines import Machines, machines
 from app.render import deployment as render
 from app.render.cells import Line as RenderLine
 from app.render.checks import check_lines
@@ -18,6 +19,7 @@ from app.render.deployment import Document
 from app.render.states import instance_cell
 from app.render.words import UNKNOWN, span
 from app.screens.base import ConsoleScreen, bindings
+from app.screens.gpus import summary_lines
 from app.screens.quick import launch_bundled
 from app.settings import Home
 from widgets.chrome import Rule
@@ -67,6 +69,7 @@ class FleetScreen(ConsoleScreen):
         super().__init__()
         self._rows: list[Row] = []
         self._traffic = Traffic()
+        self._machines = Machines()
         self._fleet: Fleet | None = None
         self._filter = ""
         self._sort, self._reverse = "name", False
@@ -87,7 +90,7 @@ class FleetScreen(ConsoleScreen):
     def read(self, home: Home, fleet: Fleet | None) -> Any:
         if fleet is None or not fleet.deployments:
             return list(check_lines([c for c in examine(home) if c.name in _FIRST_CHECKS or c.result != "pass"]))
-        return traffic(home, fleet.now)
+        return traffic(home, fleet.now), machines(home, fleet.now)
 
     def show(self, fleet: Fleet | None, facts: Any) -> None:
         self._fleet = fleet
@@ -100,7 +103,7 @@ class FleetScreen(ConsoleScreen):
             return
         if self.focused is None:
             self.set_focus(self.query_one(LineTable))  # at once: later it could take the focus from a line being typed
-        self._traffic = facts
+        self._traffic, self._machines = facts
         self._draw()
 
     def _welcome(self, checks: list[RenderLine] | None) -> None:
@@ -157,6 +160,7 @@ class FleetScreen(ConsoleScreen):
     def _draw_detail(self) -> None:
         row = self._selected()
         lines: list[Line] = [] if row is None or self._fleet is None else self._detail(*row[:2], self._fleet)
+        lines += summary_lines(self, self._machines)
         self.query_one("#detail", Lines).set_lines(lines)
 
     def _detail(self, document: Document, deployment: Deployment, fleet: Fleet) -> list[Line]:
