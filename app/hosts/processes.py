@@ -4,8 +4,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from app.domain.gpus import Holder, shown_command
 from app.domain.text import clean_text
 
@@ -16,6 +14,8 @@ _CONTAINER = re.compile(r"[/:-]([0-9a-f]{12})[0-9a-f]{52}(?:\.scope)?(?:[/:\s]|$
 
 def describe(pid: int, held: int | None) -> Holder:
     """The process `pid` that holds `held` bytes; what this user may not know of it is left open."""
+    import psutil
+
     try:
         process = psutil.Process(pid)
     except (psutil.Error, ValueError):
@@ -47,6 +47,8 @@ def _cgroup(pid: int) -> str:
 
 
 def _ask(question: Any) -> Any:
+    import psutil
+
     try:
         return question()
     except (psutil.Error, OSError):

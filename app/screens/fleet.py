@@ -1,5 +1,6 @@
 """Fleet: every deployment in a table, and below it the one under the cursor: its instances, or why it failed."""
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
@@ -47,7 +48,9 @@ _WIDE = (
 )
 _NARROW = (_NAME, _STATUS, _READY, Column("model", "MODEL", minimum=16, priority=6))
 _SORTS = ("name", "status", "ready", "model", "rate", "ttft")
-_FIRST_CHECKS = ("cpu", "llama.cpp", "model")
+_FIRST_CHECKS = ("cpu", "gpu", "llama.cpp", "model")
+_EXAMINE_EVERY_S = 5.0
+"""To ask a GPU's driver may take it out of its sleep."""
 
 Row = tuple[Document, Deployment, Rate]
 
@@ -74,7 +77,7 @@ class FleetScreen(ConsoleScreen):
         self._filter = ""
         self._sort, self._reverse = "name", False
         self._followed: str | None = None
-        self._checks: list[RenderLine] | None = None
+        self._examination: tuple[float, list[RenderLine]] = (-_EXAMINE_EVERY_S, [])
 
     def body(self) -> Iterable[Widget]:
         glyphs = self.console.glyphs
@@ -89,8 +92,15 @@ class FleetScreen(ConsoleScreen):
 
     def read(self, home: Home, fleet: Fleet | None) -> Any:
         if fleet is None or not fleet.deployments:
-            return list(check_lines([c for c in examine(home) if c.name in _FIRST_CHECKS or c.result != "pass"]))
+            return self._examined(home)
         return traffic(home, fleet.now), machines(home, fleet.now)
+
+    def _examined(self, home: Home) -> list[RenderLine]:
+        at, lines = self._examination
+        if time.monotonic() - at >= _EXAMINE_EVERY_S:
+            lines = check_lines([c for c in examine(home) if c.name in _FIRST_CHECKS or c.result != "pass"])
+            self._examination = time.monotonic(), lines
+        return lines
 
     def show(self, fleet: Fleet | None, facts: Any) -> None:
         self._fleet = fleet

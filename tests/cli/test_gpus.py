@@ -106,3 +106,20 @@ def test_ours_are_named_and_what_they_need_is_not_free(
 def test_a_host_that_is_not_there(stoker: Stoker, home: Home) -> None:
     missing: dict[str, Any] = stoker("gpus", "--host", "gpu9", "--json").error
     assert missing["code"] == "NOT_FOUND"
+
+
+def test_doctor_names_driver_and_gpus_and_what_is_wrong_with_them(stoker: Stoker, driver: Driver) -> None:
+    def gpu() -> tuple[int, dict[str, str]]:
+        result = stoker("doctor", "--json")
+        return result.status, next(check for check in result.document["checks"] if check["name"] == "gpu")
+
+    assert gpu()[1]["detail"] == "There is no NVIDIA driver on this machine."
+    driver.set(H100, L40S)
+    status, check = gpu()
+    assert (status, check["result"]) == (0, "pass")
+    assert check["detail"] == "0 NVIDIA H100 80GB HBM3, 1 NVIDIA L40S; driver 570.86.10, CUDA 12.8"
+    driver.set(H100, L40S, "lost 1")
+    assert gpu()[0] == 1
+    assert gpu()[1]["detail"].startswith("GPU 1: The GPU is lost")
+    driver.set("down")
+    assert gpu()[1]["result"] == "fail"
