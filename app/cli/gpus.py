@@ -1,5 +1,7 @@
 """`gpus`: what GPUs there are, here and on every host, and who holds their memory."""
 
+import shutil
+import sys
 import time
 from dataclasses import replace
 
@@ -14,6 +16,9 @@ from app.render.hosts import gpu_documents, gpu_lines, trouble_line
 from app.settings import Home, find_home, load_settings
 from app.store import hosts as store
 from app.store import read
+
+_UNBOUNDED = 4_096
+"""Characters of a line that no terminal has to hold."""
 
 
 @click.command()
@@ -35,13 +40,14 @@ def gpus(only: str | None, as_json: bool) -> int:
     ours, facts = _known(home)
     looks = {name: _completed(look, facts.get(name), ours if name == LOCAL else {}) for name, look in looks.items()}
     reserves = {name: found.reserves for name, found in facts.items()}
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else _UNBOUNDED
     if as_json:
         emit([d for name, look in looks.items() for d in gpu_documents(name, look, reserves.get(name, {}))])
     for name, look in looks.items():
         if not look.gpus:
             note(trouble_line(name, look))
         elif not as_json:
-            say(*gpu_lines(name, look, reserves.get(name, {})))
+            say(*gpu_lines(name, look, reserves.get(name, {}), width))
     return 1 if any(look.code is not None for look in looks.values()) else 0
 
 

@@ -123,7 +123,8 @@ def attribute(look: HostLook, ours: Mapping[int, str]) -> HostLook:
 
 @dataclass(frozen=True, slots=True)
 class Reserve:
-    """What a deployment needs of a GPU: the most bytes that it has held there, since `since` (UTC microseconds)."""
+    """What a deployment needs of a GPU: the most bytes that it has held there, with processes of which the first began
+    at `since` (UTC microseconds)."""
 
     bytes: int
     since: int
@@ -139,10 +140,10 @@ def reserves(before: Reserves, gpu: Gpu, wanted: Collection[str], now: int) -> d
     A reserve stays while its deployment is `wanted`, also when it holds nothing: asleep, or between two starts.
     """
     kept = {name: reserve for name, reserve in before.items() if name in wanted}
-    for name, held in _held(gpu).items():
+    for name, held in _held(gpu, now).items():
         if name in wanted:
-            known = kept.get(name, Reserve(0, now))
-            kept[name] = Reserve(max(known.bytes, held), known.since)
+            known = kept.get(name, held)
+            kept[name] = Reserve(max(known.bytes, held.bytes), min(known.since, held.since))
     return kept
 
 
@@ -226,9 +227,11 @@ def intrusion(gpu: Gpu, reserved: Reserves) -> Intrusion | None:
     return Intrusion(missing, tuple(sorted(reserved)), newcomers) if newcomers and missing > 0 else None
 
 
-def _held(gpu: Gpu) -> dict[str, int]:
-    held: dict[str, int] = {}
+def _held(gpu: Gpu, now: int) -> dict[str, Reserve]:
+    held: dict[str, Reserve] = {}
     for holder in gpu.holders or ():
         if holder.deployment is not None:
-            held[holder.deployment] = held.get(holder.deployment, 0) + (holder.bytes or 0)
+            known = held.get(holder.deployment, Reserve(0, now))
+            since = now if holder.since is None else holder.since
+            held[holder.deployment] = Reserve(known.bytes + (holder.bytes or 0), min(known.since, since))
     return held

@@ -90,13 +90,13 @@ def state_cell(state: str | None) -> Cell:
     return Cell(f"{glyph} {state.replace('_', ' ')}", tone)
 
 
-def gpu_lines(host: str, look: HostLook, reserves: Mapping[str, Reserves]) -> list[Line]:
-    """What `stoker gpus` shows of one host: a row a GPU, and under it who holds its memory."""
+def gpu_lines(host: str, look: HostLook, reserves: Mapping[str, Reserves], width: int) -> list[Line]:
+    """What `stoker gpus` shows of one host: a row a GPU, and under it who holds its memory, in `width` characters."""
     rows = [_gpu_row(host, gpu, reserves.get(gpu.uuid, {})) for gpu in look.gpus]
     head, *shown = table(("HOST", "GPU", "NAME", "VRAM", "FREE", "UTIL", "TEMP", "POWER", "CC", "ERRORS"), rows)
     lines = [head]
     for gpu, row in zip(look.gpus, shown, strict=True):
-        lines += [row, *(line("    ", *holder_line(holder, look.at)) for holder in gpu.holders or ())]
+        lines += [row, *(line("    ", *holder_line(holder, look.at, width - 4)) for holder in gpu.holders or ())]
     return lines
 
 

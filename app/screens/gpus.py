@@ -31,7 +31,7 @@ def host_lines(screen: ConsoleScreen, machines: Machines, facts: HostFacts) -> I
 def _gpu(screen: ConsoleScreen, machines: Machines, host: str, gpu: Gpu) -> list[Span]:
     wide = screen.size.width >= 100
     glyphs = screen.console.glyphs
-    name, bar, spark = (24, 16, 28) if wide else (18, 8, 10)
+    name, bar, spark = (22, 12, 22) if wide else (18, 8, 10)
     used = gpu.vram_used / gpu.vram_total if gpu.vram_used is not None and gpu.vram_total else None
     load = UNKNOWN if gpu.utilization is None else f"{gpu.utilization}%"
     heat = temperature(gpu)
@@ -44,7 +44,7 @@ def _gpu(screen: ConsoleScreen, machines: Machines, host: str, gpu: Gpu) -> list
         *screen.line((f" {used_of(gpu):<14}", "plain")),
         (" " + sparkline(machines.load(host, gpu), spark, 100, glyphs), "cyan"),
         *screen.line((f" {load:>4}", "plain"), (f" {heat.text:>5}", heat.tone), (f" {power(gpu):>6}", "plain")),
-        *screen.line((f"  {gpu.capability}", "dim") if wide and gpu.capability else ("", "dim")),
+        *screen.line((f"  {gpu.capability}", "dim") if screen.size.width >= 104 and gpu.capability else ("", "dim")),
     ]
 
 

@@ -1,6 +1,17 @@
 """The rules about GPUs: whose memory it is, what is reserved for ours, what is free, and who takes what."""
 
-from app.domain.gpus import Gpu, Holder, HostLook, Reserve, attribute, free_vram, intrusion, reserves, shown_command
+from app.domain.gpus import (
+    Gpu,
+    Holder,
+    HostLook,
+    Reserve,
+    attribute,
+    free_vram,
+    intrusion,
+    reserves,
+    shown_command,
+    succeed,
+)
 
 GIB = 1 << 30
 
@@ -26,12 +37,24 @@ def test_a_look_is_the_same_after_it_was_stored() -> None:
 
 
 def test_a_reserve_is_the_most_that_was_held_and_stays_while_it_is_wanted() -> None:
-    found = reserves({}, gpu(ours(16)), {"chat"}, now=5)
-    assert found == {"chat": Reserve(16 * GIB, 5)}
-    found = reserves(found, gpu(ours(4)), {"chat"}, now=6)
-    assert found == {"chat": Reserve(16 * GIB, 5)}
-    assert reserves(found, gpu(), {"chat"}, now=7) == found
-    assert reserves(found, gpu(ours(16)), set(), now=8) == {}
+    found = reserves({}, gpu(ours(6, since=4), ours(10, since=3), ours(1, "gone")), {"chat"}, now=15)
+    assert found == {"chat": Reserve(16 * GIB, 3)}
+    found = reserves(found, gpu(ours(4, since=16)), {"chat"}, now=17)
+    assert found == {"chat": Reserve(16 * GIB, 3)}
+    assert reserves(found, gpu(), {"chat"}, now=18) == found
+    assert reserves(found, gpu(ours(16)), set(), now=19) == {}
+
+
+def test_a_host_that_does_not_answer_keeps_what_it_had() -> None:
+    first = succeed(None, "gpu1", HostLook("ok", 10, (gpu(ours(4)),), "570"), {"chat"})
+    assert (first.since, first.answered_at, first.reserves) == (10, 10, {"GPU-a": {"chat": Reserve(4 * GIB, 10)}})
+    again = succeed(first, "gpu1", HostLook("ok", 20, (gpu(),), "570"), {"chat"})
+    assert (again.since, again.answered_at, again.reserves) == (10, 20, first.reserves)
+    cut = succeed(again, "gpu1", HostLook("unreachable", 30, code="HOST_UNREACHABLE", detail="x"), {"chat"})
+    assert (cut.since, cut.answered_at, cut.reserves) == (30, 20, first.reserves)
+    assert (cut.look.gpus, cut.look.driver, cut.look.detail) == (again.look.gpus, "570", "x")
+    back = succeed(cut, "gpu1", HostLook("ok", 40, (gpu(),), "571"), set())
+    assert (back.since, back.answered_at, back.reserves, back.look.driver) == (40, 40, {}, "571")
 
 
 def test_free_is_what_the_driver_has_or_what_ours_leave() -> None:
