@@ -179,7 +179,9 @@ def succeed(before: HostFacts | None, name: str, look: HostLook, wanted: Collect
         if before is not None:
             look = replace(look, gpus=before.look.gpus, driver=before.look.driver, cuda=before.look.cuda)
         return HostFacts(name, look, known, since, before.answered_at if before is not None else None)
-    needs = {gpu.uuid: reserves(known.get(gpu.uuid, {}), gpu, wanted, look.at) for gpu in look.gpus if gpu.uuid}
+    # A GPU that is not seen now, because its driver is down, is no less needed.
+    needs = {uuid: {name: need for name, need in of.items() if name in wanted} for uuid, of in known.items()}
+    needs |= {gpu.uuid: reserves(known.get(gpu.uuid, {}), gpu, wanted, look.at) for gpu in look.gpus if gpu.uuid}
     return HostFacts(name, look, {uuid: need for uuid, need in needs.items() if need}, since, look.at)
 
 

@@ -53,6 +53,8 @@ def test_a_host_that_does_not_answer_keeps_what_it_had() -> None:
     cut = succeed(again, "gpu1", HostLook("unreachable", 30, code="HOST_UNREACHABLE", detail="x"), {"chat"})
     assert (cut.since, cut.answered_at, cut.reserves) == (30, 20, first.reserves)
     assert (cut.look.gpus, cut.look.driver, cut.look.detail) == (again.look.gpus, "570", "x")
+    down = succeed(again, "gpu1", HostLook("driver_down", 30, code="CUDA_ERROR", detail="x"), {"chat"})
+    assert (down.since, down.look.gpus, down.reserves) == (10, (), first.reserves)
     back = succeed(cut, "gpu1", HostLook("ok", 40, (gpu(),), "571"), set())
     assert (back.since, back.answered_at, back.reserves, back.look.driver) == (40, 40, {}, "571")
 
