@@ -44,5 +44,5 @@ def machines(home: Home, now: int) -> Machines:
     """The hosts as they were last seen. Raises what `read.reading` raises."""
     with read.reading(home.store) as connection:
         found = store.hosts(connection)
-        samples = store.history(connection, now) if any(facts.look.gpus for facts in found) else {}
+        samples = store.history(connection, now, SHOWN + 1) if any(facts.look.gpus for facts in found) else {}
     return Machines(found, samples, now)
