@@ -12,7 +12,7 @@ from app.domain.facts import Deployment, Instance
 from app.domain.fleet import Fleet
 from app.feed import Rate, Traffic, traffic
 from app.launch.doctor import examine
-from app.machines import Machines, machines
+from app.machines import MachineReader, Machines
 from app.render import deployment as render
 from app.render.cells import Line as RenderLine
 from app.render.checks import check_lines
@@ -72,7 +72,7 @@ class FleetScreen(ConsoleScreen):
         super().__init__()
         self._rows: list[Row] = []
         self._traffic = Traffic()
-        self._machines = Machines()
+        self._reader, self._machines = MachineReader(), Machines()
         self._fleet: Fleet | None = None
         self._filter = ""
         self._sort, self._reverse = "name", False
@@ -93,7 +93,7 @@ class FleetScreen(ConsoleScreen):
     def read(self, home: Home, fleet: Fleet | None) -> Any:
         if fleet is None or not fleet.deployments:
             return self._examined(home)
-        return traffic(home, fleet.now), machines(home, fleet.now)
+        return traffic(home, fleet.now), self._reader.read(home, fleet.now)
 
     def _examined(self, home: Home) -> list[RenderLine]:
         at, lines = self._examination

@@ -8,7 +8,7 @@ from textual.widget import Widget
 
 from app.domain.fleet import Fleet
 from app.domain.gpus import HostFacts
-from app.machines import Machines, machines
+from app.machines import MachineReader, Machines
 from app.render.cells import Cell
 from app.render.hosts import state_cell
 from app.render.words import brief
@@ -34,7 +34,7 @@ class HostsScreen(ConsoleScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self._machines = Machines()
+        self._reader, self._machines = MachineReader(), Machines()
 
     def body(self) -> Iterable[Widget]:
         yield Lines(glyphs=self.console.glyphs, focusable=True, id="hosts")
@@ -47,7 +47,7 @@ class HostsScreen(ConsoleScreen):
         self._draw()
 
     def read(self, home: Home, fleet: Fleet | None) -> Machines:
-        return Machines() if fleet is None else machines(home, fleet.now)
+        return Machines() if fleet is None else self._reader.read(home, fleet.now)
 
     def show(self, fleet: Fleet | None, facts: Machines) -> None:
         self._machines = facts
