@@ -10,10 +10,10 @@ from app.control.judge import Judge
 from app.control.look import Look
 from app.control.room import no_room
 from app.control.traffic import Traffic
-from app.domain.detection import Rule
 from app.domain.engines import Preset
 from app.domain.facts import Deployment, Instance, Seen, Weights, World
 from app.domain.lifecycle import State
+from app.domain.rules import Rule
 from app.domain.variant import VariantSpec
 from app.settings import Home, Settings
 from backends.base import Backend, CouldNotLook, Resource
@@ -32,7 +32,7 @@ class Senses:
     ) -> None:
         self._home = home
         self._presets = presets
-        self._judge = Judge(home, presets, rules)
+        self._judge = Judge(home, rules)
         self._prober = Prober(changed, Traffic(home), Pace(patience_s=settings.edge.answer_timeout))
 
     async def close(self) -> None:
@@ -91,13 +91,13 @@ class Senses:
                 continue
             if resource is None:
                 if attempt.id in actor.refused:
-                    ended = self._judge.refused(spec.engine, actor.refused[attempt.id])
+                    ended = self._judge.refused(actor.refused[attempt.id])
                     seen[attempt.id] = Seen(started_at=ended.at, ended=ended)
             elif resource.exit is not None:
                 ended = self._judge.ended(attempt.id, spec, resource.exit)
                 seen[attempt.id] = Seen(started_at=resource.started_at, ended=ended)
             else:
-                seen[attempt.id] = self._alive(instance, resource, spec.engine)
+                seen[attempt.id] = self._alive(instance, resource, spec)
                 preset = self._presets.get(spec.engine)
                 if preset is not None and resource.endpoint is not None:
                     key = engine_key(self._home.attempts / attempt.id)
@@ -105,8 +105,8 @@ class Senses:
         self._judge.forget(seen.keys())
         return seen, targets
 
-    def _alive(self, instance: Instance, resource: Resource, engine: str) -> Seen:
-        loading = instance.state is State.PENDING and self._judge.loading(resource.key, engine)
+    def _alive(self, instance: Instance, resource: Resource, spec: VariantSpec) -> Seen:
+        loading = instance.state is State.PENDING and self._judge.loading(resource.key, spec)
         return Seen(resource.started_at, resource.pid, resource.endpoint, loading=loading)
 
 
