@@ -22,12 +22,15 @@ class ServerSettings:
     `resume_after_reboot` starts active deployments again after a reboot. `env` is added to the environment of the
     server, and so of every engine; it is the only way in for a variable, since the server does not inherit the one of
     whoever started it. `log_quota` bounds the bytes of all attempts' logs together; the oldest go first, but never
-    the first failed attempt of a streak.
+    the first failed attempt of a streak. A start is given up after `start_stall` seconds without a sign of getting on,
+    and after `start_ceiling` seconds in any case.
     """
 
     resume_after_reboot: bool = False
     env: Mapping[str, str] = field(default_factory=dict)
     log_quota: int = 2_000_000_000
+    start_stall: float = 300.0
+    start_ceiling: float = 1_200.0
 
 
 @dataclass(frozen=True, slots=True)

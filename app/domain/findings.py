@@ -258,6 +258,30 @@ class Detector:
         return gone
 
 
+_STAGES = {
+    "start": "starting",
+    "download": "downloading",
+    "weights": "reading the weights",
+    "compile": "compiling",
+    "kv": "KV cache",
+    "capture": "capturing graphs",
+    "warmup": "warming up",
+    "ready": "listening",
+    "stop": "shutting down",
+}
+
+
+def label(finding: Finding) -> str:
+    """What was found, in a word or two: a code, or the stage and how far it is: `reading the weights 40 %`."""
+    if finding.kind == "recovered":
+        return f"recovered from {finding.code}"
+    if finding.kind == "failure":
+        return finding.code
+    fraction = finding.captured.get("fraction")
+    word = _STAGES[finding.code]
+    return word if fraction is None else f"{word} {round(float(fraction) * 100)} %"
+
+
 _SIZE = re.compile(r"([\d.]+) ?([KMGT]?)(i?)(B|bytes)?", re.IGNORECASE)
 
 

@@ -4,21 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from app.domain.failures import CATALOGUE
-from app.domain.findings import Finding, Kind
+from app.domain.findings import Finding, Kind, label
 from app.render.cells import Cell, Line, Tone, line
 
 SIGNS: dict[Kind, tuple[str, Tone]] = {"failure": ("✖", "bad"), "recovered": ("●", "good"), "milestone": ("◔", "dim")}
-_STAGES = {
-    "start": "starting",
-    "download": "downloading",
-    "weights": "reading the weights",
-    "compile": "compiling",
-    "kv": "KV cache",
-    "capture": "capturing graphs",
-    "warmup": "warming up",
-    "ready": "listening",
-    "stop": "shutting down",
-}
 
 
 def document(verdict: Finding | None, findings: Sequence[Finding]) -> dict[str, Any]:
@@ -41,17 +30,6 @@ def finding_document(finding: Finding) -> dict[str, Any]:
         "rule": finding.rule,
         "captured": finding.captured,
     }
-
-
-def label(finding: Finding) -> str:
-    """What was found, in a word or two: a code, or the stage and how far it is: `reading the weights 40 %`."""
-    if finding.kind == "recovered":
-        return f"recovered from {finding.code}"
-    if finding.kind == "failure":
-        return finding.code
-    fraction = finding.captured.get("fraction")
-    word = _STAGES[finding.code]
-    return word if fraction is None else f"{word} {float(fraction):.0%}".replace("%", " %")
 
 
 def finding_line(finding: Finding) -> Line:
