@@ -7,11 +7,14 @@ import click
 
 from app.cli.output import emit, say
 from app.cli.params import json_option, name_argument
+from app.domain.facts import Deployment
 from app.domain.failures import StokerError
+from app.domain.fix import Fix
 from app.domain.fleet import Fleet
 from app.render import deployment as render
 from app.render.cells import Cell, line
 from app.render.events import document, follow_line, timeline
+from app.render.fixes import fix_documents, fix_lines
 from app.settings import Home, find_home
 from app.store import read
 from app.store.fleet import look
@@ -49,17 +52,19 @@ def show(name: str, as_json: bool) -> None:
         found = read.variants(connection, deployment.id)
         tail = [document(dict(row)) for row in read.events(connection, deployment.id)][-_EVENTS_SHOWN:]
     numbers = {variant_id: number for variant_id, number, _, _ in found}
+    found_fixes = _fixes(home, deployment)
     row = render.row(fleet, deployment)
     facts = {
         **row,
         "variants": render.variants(found, deployment.variant_id),
         "instances": render.instances(deployment, numbers),
-        "fixes": [],
+        "fixes": fix_documents(found_fixes),
     }
     if as_json:
         emit(facts)
         return
-    say(*render.show_lines(facts, fleet.now), "", *timeline(tail), *render.freshness_lines(fleet))
+    options = ["", *fix_lines(found_fixes, f"stoker fix {name} ")] if found_fixes else []
+    say(*render.show_lines(facts, fleet.now), *options, "", *timeline(tail), *render.freshness_lines(fleet))
 
 
 @click.command()
@@ -101,6 +106,15 @@ def variants(name: str, as_json: bool) -> None:
         emit(documents)
     else:
         say(*render.variant_table(documents, time.time_ns() // 1_000))
+
+
+def _fixes(home: Home, deployment: Deployment) -> list[Fix]:
+    """What would mend it; nothing is loaded for one that has not failed."""
+    if all(i.failure_code is None for i in deployment.instances):
+        return []
+    from app.launch.mend import fixes_of
+
+    return fixes_of(home, deployment)
 
 
 def _everything(home: Home) -> Fleet | None:

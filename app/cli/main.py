@@ -32,6 +32,7 @@ _VERBS = {
     "change": ("app.cli.launch:change", "Run a deployment with other options."),
     "variants": ("app.cli.listing:variants", "List a deployment's variants."),
     "rollback": ("app.cli.verbs:rollback", "Go back to an earlier variant."),
+    "fix": ("app.cli.fix:fix", "List what would mend a failure, or do it."),
     "ask": ("app.cli.ask:ask", "Ask a deployment something."),
     "keys": ("app.cli.keys:keys", "Make, list, revoke and rotate API keys."),
     "request": ("app.cli.request:request", "Explain one request."),

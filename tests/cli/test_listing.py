@@ -114,7 +114,7 @@ def test_show_holds_variants_and_instances(stoker: Stoker, store: Store, server:
     broken = instance(store, deployment, "b", **failed("HOST_OOM", "cannot allocate"))
     shown = stoker.json("show", "demo")
     assert set(shown) == PS_KEYS | {"variants", "instances", "fixes"}
-    assert shown["fixes"] == []
+    assert shown["fixes"][0]["k"] == 1
     assert [(v["number"], v["current"], v["changed"]) for v in shown["variants"]] == [
         (1, False, {}),
         (2, True, {"context": [4096, 8192]}),
