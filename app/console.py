@@ -248,6 +248,9 @@ class Console(App[None]):
     def do_open(self, argument: str) -> None:
         self.go("deployment", argument or None)
 
+    def do_fix(self, argument: str) -> None:
+        self.go("deployment", argument or None)
+
     def do_stop(self, argument: str) -> None:
         self._change("stop", argument or self.selected)
 

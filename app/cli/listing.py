@@ -63,7 +63,7 @@ def show(name: str, as_json: bool) -> None:
     if as_json:
         emit(facts)
         return
-    options = ["", *fix_lines(found_fixes, f"stoker fix {name} ")] if found_fixes else []
+    options = [line(), *fix_lines(found_fixes, f"stoker fix {name} ")] if found_fixes else []
     say(*render.show_lines(facts, fleet.now), *options, "", *timeline(tail), *render.freshness_lines(fleet))
 
 

@@ -5,6 +5,7 @@ Blocking: files are looked for and the store is read.
 
 import re
 import socket
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -26,6 +27,7 @@ from app.store import read
 if TYPE_CHECKING:
     from sqlmodel import Session
 
+_AGAIN_S = 5.0
 _PORTS = 50
 """How far above a port that is taken a free one is looked for."""
 _FILES = 500
@@ -48,6 +50,30 @@ def fixes_of(home: Home, deployment: Deployment) -> list[Fix]:
         spec = read.specs(connection, [instance.variant_id])[instance.variant_id]
     presets = load_presets(home)
     return options(_situation(home, deployment.name, instance, instance.failure_code, spec, presets))
+
+
+class KnownFixes:
+    """What would mend the deployment that somebody looks at, found once a failure and again every few seconds.
+
+    Again, because a file may have come back, a port been given up, an engine been installed.
+    """
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._of: tuple[object, ...] = ()
+        self._due = 0.0
+        self._found: list[Fix] = []
+
+    def of(self, deployment: Deployment | None) -> list[Fix]:
+        """The same as `fixes_of`; empty for None."""
+        instance = None if deployment is None else failed_instance(deployment)
+        if deployment is None or instance is None:
+            return []
+        about = instance.id, instance.failed_at, instance.retry_at
+        if about != self._of or time.monotonic() >= self._due:
+            self._of, self._due = about, time.monotonic() + _AGAIN_S
+            self._found = fixes_of(self._home, deployment)
+        return self._found
 
 
 def apply_fix(session: "Session", home: Home, deployment: Deployment, fix: Fix, actor: str) -> int:

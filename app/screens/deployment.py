@@ -12,9 +12,11 @@ from app.domain.fleet import Fleet
 from app.domain.text import safe
 from app.feed import traffic
 from app.history import History
+from app.launch.mend import KnownFixes
 from app.render.deployment import change_words
 from app.render.keys import curl, snippet
 from app.screens.base import ConsoleScreen, bindings
+from app.screens.fixing import choose_fix
 from app.screens.overview import Facts, Overview
 from app.screens.quick import roll_back
 from app.settings import Home
@@ -59,6 +61,7 @@ class DeploymentScreen(ConsoleScreen):
         self._fleet: Fleet | None = None
         self._facts: Facts | None = None
         self._history: History | None = None
+        self._known: KnownFixes | None = None
         self._listed: tuple[Any, ...] = ()
         self._missing = ""
         self.add_class("-none")
@@ -88,10 +91,12 @@ class DeploymentScreen(ConsoleScreen):
             return name, None
         if self._history is None or self._history.deployment_id != deployment.id:
             self._history = History(deployment.id)
+        self._known = self._known or KnownFixes(home)
+        fixes = self._known.of(deployment)
         with read.reading(home.store) as connection:
             variants = read.variants(connection, deployment.id)
             events, minutes = self._history.read(connection, fleet.now)
-        return name, Facts(deployment, variants, events, minutes, traffic(home, fleet.now))
+        return name, Facts(deployment, variants, events, minutes, traffic(home, fleet.now), fixes)
 
     def show(self, fleet: Fleet | None, facts: tuple[str | None, Facts | None]) -> None:
         name, self._facts = facts
@@ -130,6 +135,11 @@ class DeploymentScreen(ConsoleScreen):
         return Overview(self._fleet, self._facts, self.console.instance, self.size.width, self.console.glyphs)
 
     # --- What can be done. ---
+
+    def do_fix(self, argument: str) -> None:
+        """Choose what is to mend it."""
+        if self._facts is not None:
+            choose_fix(self, self._facts.deployment, self._facts.fixes, argument)
 
     def do_instance(self, _argument: str) -> None:
         """Show the attempt of the next instance."""

@@ -4,9 +4,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from app.domain.facts import Deployment
+from app.domain.fix import Fix
 from app.domain.fleet import Fleet
 from app.domain.variant import VariantSpec
 from app.feed import Rate, Traffic
+from app.launch.mend import failed_instance
 from app.render import cells, detail
 from app.render import deployment as render
 from app.render.deployment import Document
@@ -39,6 +41,7 @@ class Facts:
     events: Sequence[Document]
     minutes: Sequence[Minute]
     traffic: Traffic
+    fixes: Sequence[Fix] = ()
 
 
 class Overview:
@@ -66,7 +69,8 @@ class Overview:
         card: list[Line] = []
         if self.instance is not None and (fail := render.failure(self.instance, deployment.name)) is not None:
             most = 4 if self.wide else 2
-            card = self._lines(detail.failure_card(self.instance, fail, width, self.now, most))
+            fixes = self.facts.fixes if self.instance is failed_instance(deployment) else ()
+            card = self._lines(detail.failure_card(self.instance, fail, fixes, width, self.now, most))
         shown = [head, card]
         if not self.wide:
             attempt, sparks = self._attempt_in_a_line(), self._sparks(width)
