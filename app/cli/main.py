@@ -36,6 +36,7 @@ _VERBS = {
     "ask": ("app.cli.ask:ask", "Ask a deployment something."),
     "keys": ("app.cli.keys:keys", "Make, list, revoke and rotate API keys."),
     "request": ("app.cli.request:request", "Explain one request."),
+    "explain": ("app.cli.explain:explain", "Say what a code, status or phase means."),
     "doctor": ("app.cli.doctor:doctor", "Check this installation."),
     "completion": ("app.cli.completion:completion", "Print the completion script of a shell."),
 }

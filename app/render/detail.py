@@ -98,6 +98,13 @@ def attempt_line(instance: Instance | None, found: Sequence[Step], now: int) -> 
     return line(Cell(f"{title:<10}", "dim"), instance.name, Cell(" · " + " · ".join(words), "dim"))
 
 
+def words_of(document: Document, instances: Sequence[Instance]) -> list[str]:
+    """The words in which a deployment is told of, for whoever asks what they mean: status, codes, phases."""
+    codes = [i.failure_code for i in instances if i.state is State.FAILED and i.failure_code]
+    phases = [i.phase.value for i in instances if i.state is not State.FAILED]
+    return list(dict.fromkeys([document["status"], *codes, *phases]))
+
+
 def _folded(parts: Line, width: int, most: int) -> list[Line]:
     """A line of cells folded at its last cell, which is the long one."""
     *lead, last = parts

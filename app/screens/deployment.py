@@ -14,6 +14,7 @@ from app.feed import traffic
 from app.history import History
 from app.launch.mend import KnownFixes
 from app.render.deployment import change_words
+from app.render.detail import words_of
 from app.render.keys import curl, snippet
 from app.screens.base import ConsoleScreen, bindings
 from app.screens.fixing import choose_fix
@@ -172,6 +173,10 @@ class DeploymentScreen(ConsoleScreen):
             wish = partial(roll_back, deployment.name, target[1])
             title = f"Roll {deployment.name} back to variant {number}?"
             self.console.confirm(title, body, "roll back", partial(self.console.wish, what, wish))
+
+    def in_question(self) -> list[str]:
+        view = self._view()
+        return [] if view is None else words_of(view.document, [view.instance] if view.instance else [])
 
     def do_url(self, _argument: str) -> None:
         self._copy("URL", lambda url, _name: [url])

@@ -1,13 +1,18 @@
-"""What became of one request, as a sheet over the screen: outcome, figures, every step."""
+"""What is explained over a screen: the words of a row among the keys, and what became of one request as a sheet."""
 
 import time
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from app.domain.explain import everything
 from app.domain.failures import StokerError
+from app.render.explain import help_rows
 from app.render.requests import document, request_lines
 from app.settings import Home
 from app.store import read
+from app.store.durations import usual
 from widgets.asking import Sheet
+from widgets.dialogs import Section
 
 if TYPE_CHECKING:
     from app.screens.base import ConsoleScreen
@@ -40,6 +45,17 @@ def explain_request(screen: "ConsoleScreen", request_id: str) -> None:
         return "id copied"
 
     screen.run_worker(find, thread=True, exit_on_error=False, exclusive=True, group="explain")
+
+
+def explained(home: Home, words: Iterable[str]) -> list[Section]:
+    """What the help screen says of codes, statuses and phases; of those it knows. Reads the store."""
+    try:
+        with read.reading(home.store) as connection:
+            takes = usual(connection)
+    except StokerError:
+        takes = {}
+    known = {each.word: each for each in everything()}
+    return [(word, help_rows(known[word], takes)) for word in words if word in known]
 
 
 def _find(home: Home, request_id: str) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from app.render import deployment as render
 from app.render.cells import Line as RenderLine
 from app.render.checks import check_lines
 from app.render.deployment import Document
+from app.render.detail import words_of
 from app.render.fixes import fix_lines
 from app.render.states import instance_cell
 from app.render.words import UNKNOWN, ago, span
@@ -259,6 +260,10 @@ class FleetScreen(ConsoleScreen):
     def do_play(self, argument: str) -> None:
         """Talk to it."""
         self.console.do_play(argument or self.query_one(LineTable).cursor_key or "")
+
+    def in_question(self) -> list[str]:
+        row = self._selected()
+        return [] if row is None else words_of(row[0], row[1].instances)
 
     def do_new(self, _argument: str) -> None:
         self.console.go("launch")

@@ -141,3 +141,23 @@ def test_what_has_not_failed_needs_no_mending(tmp_path: Path) -> None:
                 await until(pilot, lambda: "nothing that needs mending" in screen_of(app))
 
         play(scene)
+
+
+def test_help_explains_the_words_of_the_row(tmp_path: Path) -> None:
+    with Scribe(tmp_path) as scribe:
+        bad_flag(scribe)
+        scribe.up()
+
+        async def scene() -> None:
+            app = Console(scribe.home, Options())
+            async with app.run_test(size=LARGE) as pilot:
+                await on_fleet(pilot)
+                await pilot.press("question_mark")
+                await until(pilot, lambda: "The engine refused a flag." in screen_of(app))
+                assert "Every instance has failed for good;" in screen_of(app)
+                await pilot.press("escape")
+                await opened(scribe.home, pilot, "coder")
+                await pilot.press("question_mark")
+                await until(pilot, lambda: "nothing by itself: change something first" in screen_of(app))
+
+        play(scene)
