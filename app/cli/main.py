@@ -37,6 +37,7 @@ _VERBS = {
     "keys": ("app.cli.keys:keys", "Make, list, revoke and rotate API keys."),
     "request": ("app.cli.request:request", "Explain one request."),
     "explain": ("app.cli.explain:explain", "Say what a code, status or phase means."),
+    "bundle": ("app.cli.bundle:bundle", "Make one redacted archive of what went wrong."),
     "doctor": ("app.cli.doctor:doctor", "Check this installation."),
     "completion": ("app.cli.completion:completion", "Print the completion script of a shell."),
 }

@@ -32,7 +32,8 @@ class Situation:
     `captured` are the numbers and names that the detector took from the evidence. `kv_types` and `flags` are those the
     engine has. `engines` are other engines that serve the model's format. `siblings` are other files with the same
     model in them, of any quantisation; `returned` says that the model's own file is there and sound. `fetched` says
-    that stoker itself can fetch it, `repo` names where it is published. `retried` says that it is tried again anyway.
+    that stoker itself can fetch it, `repo` names where it is published. `retried` says that it is tried again anyway,
+    `unrecovered` that it has failed for so long that somebody else may have to look.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Situation:
     fetched: bool = False
     repo: str = ""
     retried: bool = False
+    unrecovered: bool = False
 
 
 Options = Iterator[Fix]

@@ -28,6 +28,9 @@ def options(situation: Situation) -> list[Fix]:
         found.append(option("try again now", "it is tried again by itself; this does not wait"))
     elif not found and known is not None and known.http is None:
         found.append(option("start again", "as it is; for when the cause has gone"))
+    if situation.unrecovered:
+        bundle = copied("give it to somebody who can look into it", f"stoker bundle {situation.name}")
+        found = [*found[: MOST - 1], bundle]
     return [replace(fix, k=k) for k, fix in enumerate(found[:MOST], 1)]
 
 

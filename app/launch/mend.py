@@ -27,6 +27,8 @@ from app.store import read
 if TYPE_CHECKING:
     from sqlmodel import Session
 
+UNRECOVERED_US = 900_000_000
+"""What has failed for a quarter of an hour is worth showing to somebody else."""
 _AGAIN_S = 5.0
 _PORTS = 50
 """How far above a port that is taken a free one is looked for."""
@@ -117,6 +119,7 @@ def _situation(
         fetched=spec.model.source == "bundled",
         repo="/".join(match.groups()) if (match := _HUB_PATH.search(spec.model.path)) else "",
         retried=instance.retry_at is not None,
+        unrecovered=time.time_ns() // 1_000 - (instance.failed_at or 0) > UNRECOVERED_US,
     )
 
 

@@ -16,6 +16,7 @@ from app.launch.mend import KnownFixes
 from app.render.deployment import change_words
 from app.render.detail import words_of
 from app.render.keys import curl, snippet
+from app.screens import bundling
 from app.screens.base import ConsoleScreen, bindings
 from app.screens.fixing import choose_fix
 from app.screens.overview import Facts, Overview
@@ -177,6 +178,11 @@ class DeploymentScreen(ConsoleScreen):
     def in_question(self) -> list[str]:
         view = self._view()
         return [] if view is None else words_of(view.document, [view.instance] if view.instance else [])
+
+    def do_bundle(self, _argument: str) -> None:
+        """Make an archive for whoever looks into it."""
+        if self._facts is not None:
+            bundling.make(self, self._facts.deployment.name)
 
     def do_url(self, _argument: str) -> None:
         self._copy("URL", lambda url, _name: [url])

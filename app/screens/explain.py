@@ -8,6 +8,7 @@ from app.domain.explain import everything
 from app.domain.failures import StokerError
 from app.render.explain import help_rows
 from app.render.requests import document, request_lines
+from app.screens import bundling
 from app.settings import Home
 from app.store import read
 from app.store.durations import usual
@@ -35,10 +36,13 @@ def explain_request(screen: "ConsoleScreen", request_id: str) -> None:
 
     def show(row: dict[str, Any]) -> None:
         title, *rest = [screen.spans(line) for line in request_lines(row, document(row))]
-        sheet = Sheet(
-            title, [[(" ", "plain"), *line] for line in rest], [("y", "copy id", copy)], glyphs=console.glyphs
-        )
+        keys = [("y", "copy id", copy), ("b", "bundle", lambda: bundle(row))]
+        sheet = Sheet(title, [[(" ", "plain"), *line] for line in rest], keys, glyphs=console.glyphs)
         console.push_screen(sheet)
+
+    def bundle(row: dict[str, Any]) -> str:
+        bundling.make(screen, row["deployment"], request_id)
+        return "a bundle is being made; its path comes up under the screen"
 
     def copy() -> str:
         console.copy(request_id, "id")

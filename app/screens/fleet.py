@@ -22,6 +22,7 @@ from app.render.detail import words_of
 from app.render.fixes import fix_lines
 from app.render.states import instance_cell
 from app.render.words import UNKNOWN, ago, span
+from app.screens import bundling
 from app.screens.base import ConsoleScreen, bindings
 from app.screens.fixing import choose_fix
 from app.screens.quick import launch_bundled
@@ -256,6 +257,11 @@ class FleetScreen(ConsoleScreen):
         row = next((row for row in self._rows if row[0]["name"] == argument), self._selected())
         if row is not None:
             choose_fix(self, row[1], self._fixes.get(row[1].name, ()), argument)
+
+    def do_bundle(self, _argument: str) -> None:
+        """Make an archive for whoever looks into it."""
+        if (row := self._selected()) is not None:
+            bundling.make(self, row[1].name)
 
     def do_play(self, argument: str) -> None:
         """Talk to it."""

@@ -161,3 +161,19 @@ def test_help_explains_the_words_of_the_row(tmp_path: Path) -> None:
                 await until(pilot, lambda: "nothing by itself: change something first" in screen_of(app))
 
         play(scene)
+
+
+def test_a_bundle_is_made_at_one_key(tmp_path: Path) -> None:
+    with Scribe(tmp_path) as scribe:
+        bad_flag(scribe)
+        scribe.up()
+
+        async def scene() -> None:
+            app = Console(scribe.home, Options())
+            async with app.run_test(size=LARGE) as pilot:
+                await on_fleet(pilot)
+                await pilot.press("b")
+                await until(pilot, lambda: "files in " in screen_of(app))
+                assert len(list((scribe.home.state / "bundles").glob("stoker-coder-*.tar.gz"))) == 1
+
+        play(scene)
