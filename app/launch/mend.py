@@ -109,7 +109,7 @@ def _situation(
         code=code,
         spec=spec,
         evidence=evidence,
-        memory=memory_of(code, spec, evidence),
+        memory=memory_of(code, spec, evidence, home.attempts / instance.attempt.id) if instance.attempt else None,
         kv_types=preset.kv_types if preset else (),
         flags=_flags(preset),
         engines=[p.name for p in presets.values() if p.name != spec.engine and spec.model.format in p.formats],
