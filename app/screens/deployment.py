@@ -1,6 +1,6 @@
 """Deployment: one of them in detail. How its attempt went, its variants, where it answers, its traffic and its past."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -9,12 +9,14 @@ from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 
 from app.domain.fleet import Fleet
+from app.domain.flight import Mark
 from app.domain.text import safe
 from app.feed import traffic
+from app.flights import record_of
 from app.history import History
 from app.launch.mend import KnownFixes
 from app.render.deployment import change_words
-from app.render.detail import words_of
+from app.render.detail import picked, words_of
 from app.render.keys import curl, snippet
 from app.screens import bundling
 from app.screens.base import ConsoleScreen, bindings
@@ -98,7 +100,12 @@ class DeploymentScreen(ConsoleScreen):
         with read.reading(home.store) as connection:
             variants = read.variants(connection, deployment.id)
             events, minutes = self._history.read(connection, fleet.now)
-        return name, Facts(deployment, variants, events, minutes, traffic(home, fleet.now), fixes)
+            instance = picked(deployment.instances, self.console.instance)
+            attempt = None if instance is None else instance.attempt
+            record: Sequence[Mark] = ()
+            if instance is not None and attempt is not None:
+                record = record_of(connection, instance.name, attempt.id, events)
+        return name, Facts(deployment, variants, events, minutes, traffic(home, fleet.now), fixes, record)
 
     def show(self, fleet: Fleet | None, facts: tuple[str | None, Facts | None]) -> None:
         name, self._facts = facts
