@@ -161,8 +161,10 @@ def _versions() -> dict[str, Any]:
 
 def _doctor(home: Home) -> list[dict[str, Any]]:
     from app.launch.doctor import examine
+    from app.launch.outside import examine_outside
 
-    return [{"name": c.name, "result": c.result, "detail": c.detail, "remedy": c.remedy} for c in examine(home)]
+    checks = [*examine(home), *examine_outside()]
+    return [{"name": c.name, "result": c.result, "detail": c.detail, "remedy": c.remedy} for c in checks]
 
 
 def _output(directory: Path) -> str:

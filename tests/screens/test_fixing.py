@@ -163,7 +163,8 @@ def test_help_explains_the_words_of_the_row(tmp_path: Path) -> None:
         play(scene)
 
 
-def test_a_bundle_is_made_at_one_key(tmp_path: Path) -> None:
+def test_a_bundle_is_made_at_one_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with Scribe(tmp_path) as scribe:
         bad_flag(scribe)
         scribe.up()
