@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from app.domain.explain import everything
 from app.domain.failures import StokerError
+from app.moments import log_of_request
+from app.render.cells import Line as RenderLine
 from app.render.explain import help_rows
-from app.render.requests import document, request_lines
+from app.render.requests import document, log_lines, request_lines
 from app.screens import bundling
 from app.settings import Home
 from app.store import read
@@ -29,13 +31,14 @@ def explain_request(screen: "ConsoleScreen", request_id: str) -> None:
     def find() -> None:
         try:
             row = _find(console.home, request_id)
+            written = log_lines(log_of_request(console.home, row))
         except StokerError as error:
             console.call_from_thread(screen.say_error, error)
             return
-        console.call_from_thread(show, row)
+        console.call_from_thread(show, row, written)
 
-    def show(row: dict[str, Any]) -> None:
-        title, *rest = [screen.spans(line) for line in request_lines(row, document(row))]
+    def show(row: dict[str, Any], written: list[RenderLine]) -> None:
+        title, *rest = [screen.spans(line) for line in (*request_lines(row, document(row)), *written)]
         keys = [("y", "copy id", copy), ("b", "bundle", lambda: bundle(row))]
         sheet = Sheet(title, [[(" ", "plain"), *line] for line in rest], keys, glyphs=console.glyphs)
         console.push_screen(sheet)
