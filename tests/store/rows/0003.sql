@@ -1,8 +1,9 @@
--- This machine with a GPU and a sample of it, and a host that does not answer.
+-- How far an attempt came, what its output said of its end, and how it ended.
 BEGIN;
-INSERT INTO host_looks (host, look, reserves, since, answered_at) VALUES
-  ('local', '{"state": "ok", "at": 300, "gpus": []}', '{"GPU-a": {"demo": {"bytes": 5, "since": 200}}}', 200, 300),
-  ('gpu1', '{"state": "unreachable", "at": 300, "gpus": []}', '{}', 250, NULL);
-INSERT INTO gpu_samples (host, uuid, slot, at, vram_used, utilization, temperature_c, power_mw) VALUES
-  ('local', 'GPU-a', 0, 300, 1024, 92, 71, NULL);
+INSERT INTO findings (attempt_id, at, rule, code, kind, line, position, evidence, captured)
+SELECT id, 100, 'weights', 'weights', 'milestone', 3, 120, 'loading « model »', '{"fraction": 0.5}' FROM attempts LIMIT 1;
+INSERT INTO findings (attempt_id, at, rule, code, kind, line, position, evidence)
+SELECT id, 200, 'port-taken', 'PORT_IN_USE', 'failure', 9, 640, 'address already in use' FROM attempts LIMIT 1;
+INSERT INTO findings (attempt_id, at, rule, code, kind, evidence)
+SELECT id, 300, 'exit', 'KILLED_EXTERNALLY', 'failure', 'ended by SIGKILL' FROM attempts LIMIT 1;
 COMMIT;
