@@ -37,10 +37,10 @@ _VERBS = {
     "ask": ("app.cli.ask:ask", "Ask a deployment something."),
     "keys": ("app.cli.keys:keys", "Make, list, revoke and rotate API keys."),
     "request": ("app.cli.request:request", "Explain one request."),
-    "gpus": ("app.cli.gpus:gpus", "Show GPUs, here and elsewhere, and who holds them."),
-    "hosts": ("app.cli.hosts:hosts", "Add, list, test and remove hosts."),
     "explain": ("app.cli.explain:explain", "Say what a code, status or phase means."),
     "bundle": ("app.cli.bundle:bundle", "Make one redacted archive of what went wrong."),
+    "gpus": ("app.cli.gpus:gpus", "Show GPUs, here and elsewhere, and who holds them."),
+    "hosts": ("app.cli.hosts:hosts", "Add, list, test and remove hosts."),
     "doctor": ("app.cli.doctor:doctor", "Check this installation."),
     "completion": ("app.cli.completion:completion", "Print the completion script of a shell."),
 }

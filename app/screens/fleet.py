@@ -66,12 +66,12 @@ Row = tuple[Document, Deployment, Rate]
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """The traffic, what would mend the deployment that was selected when it was read, and the hosts."""
+    """The traffic, the GPUs, and what would mend the deployment that was selected when it was read."""
 
     traffic: Traffic
+    machines: Machines
     selected: str | None
     fixes: Sequence[Fix]
-    machines: Machines
 
 
 class FleetScreen(ConsoleScreen):
@@ -91,9 +91,9 @@ class FleetScreen(ConsoleScreen):
         super().__init__()
         self._rows: list[Row] = []
         self._traffic = Traffic()
-        self._reader, self._machines = MachineReader(), Machines()
         self._known: KnownFixes | None = None
         self._fixes: dict[str | None, Sequence[Fix]] = {}
+        self._reader, self._machines = MachineReader(), Machines()
         self._fleet: Fleet | None = None
         self._filter = ""
         self._sort, self._reverse = "name", False
@@ -117,7 +117,7 @@ class FleetScreen(ConsoleScreen):
         self._known = self._known or KnownFixes(home)
         selected = next((d for d in fleet.deployments if d.name == self.console.selected), None)
         fixes = self._known.of(selected)
-        return Facts(traffic(home, fleet.now), self.console.selected, fixes, self._reader.read(home, fleet.now))
+        return Facts(traffic(home, fleet.now), self._reader.read(home, fleet.now), self.console.selected, fixes)
 
     def _examined(self, home: Home) -> list[RenderLine]:
         at, lines = self._examination
@@ -137,8 +137,8 @@ class FleetScreen(ConsoleScreen):
             return
         if self.focused is None:
             self.set_focus(self.query_one(LineTable))  # at once: later it could take the focus from a line being typed
-        self._traffic, self._fixes = facts.traffic, {facts.selected: facts.fixes}
-        self._machines = facts.machines
+        self._traffic, self._machines = facts.traffic, facts.machines
+        self._fixes = {facts.selected: facts.fixes}
         self._draw()
 
     def _welcome(self, checks: list[RenderLine] | None) -> None:
