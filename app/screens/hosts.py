@@ -63,7 +63,7 @@ class HostsScreen(ConsoleScreen):
             lines += host_lines(self, self._machines, facts)
         if not lines:
             lines = [self.line((" No host was looked at yet: the server does, a moment after its start.", "dim"))]
-        self.query_one("#hosts", Lines).set_lines([*lines, (), self.line((_MORE, "dim"))])
+        self.query_one("#hosts", Lines).set_lines([*lines, (), *(self.line((text, "dim")) for text in _MORE)])
 
     def _head(self, facts: HostFacts) -> Line:
         look, now = facts.look, self._machines.now
@@ -77,4 +77,7 @@ class HostsScreen(ConsoleScreen):
         return self.spans((Cell(f"{facts.name}  ", "accent"), state_cell(look.state), Cell(f"  {text}", "dim")), 1)
 
 
-_MORE = " More hosts: stoker hosts add USER@HOST --name NAME. What is wrong with one: stoker hosts test NAME."
+_MORE = (
+    " More hosts: stoker hosts add USER@HOST --name NAME",
+    " What is wrong with one: stoker hosts test NAME",
+)
