@@ -156,7 +156,10 @@ class FleetScreen(ConsoleScreen):
 
     def _draw_detail(self) -> None:
         row = self._selected()
-        lines: list[Line] = [] if row is None or self._fleet is None else self._detail(*row[:2], self._fleet)
+        lines: list[Line] = []
+        if row is not None and self._fleet is not None:
+            self.show_fetch(self._fleet, row[1])
+            lines = self._detail(*row[:2], self._fleet)
         self.query_one("#detail", Lines).set_lines(lines)
 
     def _detail(self, document: Document, deployment: Deployment, fleet: Fleet) -> list[Line]:
