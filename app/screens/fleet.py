@@ -16,7 +16,7 @@ from app.render.cells import Line as RenderLine
 from app.render.checks import check_lines
 from app.render.deployment import Document
 from app.render.states import instance_cell
-from app.render.words import UNKNOWN, span
+from app.render.words import UNKNOWN, latency, span
 from app.screens.base import ConsoleScreen, bindings
 from app.screens.quick import launch_bundled
 from app.settings import Home
@@ -150,7 +150,7 @@ class FleetScreen(ConsoleScreen):
         head: list[Span] = [(document["name"], "plain"), (status.text, status.tone), (render.ready(document), "plain")]
         model, engine, backend = (document[key] for key in ("model", "engine", "backend"))
         requests = f"{rate.requests:.1f}" if rate.requests else UNKNOWN
-        ttft = UNKNOWN if rate.ttft_us is None else span(rate.ttft_us)
+        ttft = UNKNOWN if rate.ttft_us is None else latency(rate.ttft_us)
         rest = (model, engine, backend, requests, ttft) if wide else (f"{model} {engine} {backend}",)
         return self.line(*head, *((text, "plain") for text in rest))
 

@@ -56,6 +56,7 @@ class LaunchScreen(ConsoleScreen):
     TAB = "2"
     BINDINGS: ClassVar[list[BindingType]] = bindings("launch", priority=True)
     DEFAULT_CSS = """
+    LaunchScreen #form { margin-left: 1; }
     LaunchScreen #checks { height: 1fr; margin-top: 1; }
     LaunchScreen #invocation { height: auto; max-height: 5; }
     """
