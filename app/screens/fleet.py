@@ -10,7 +10,6 @@ from textual.widget import Widget
 from app.domain.facts import Deployment, Instance
 from app.domain.fleet import Fleet
 from app.feed import Rate, Traffic, traffic
-from app.launch.doctor import examine
 from app.render import deployment as render
 from app.render.cells import Line as RenderLine
 from app.render.checks import check_lines
@@ -86,6 +85,8 @@ class FleetScreen(ConsoleScreen):
 
     def read(self, home: Home, fleet: Fleet | None) -> Any:
         if fleet is None or not fleet.deployments:
+            from app.launch.doctor import examine  # not for the first frame of those who have deployments
+
             return list(check_lines([c for c in examine(home) if c.name in _FIRST_CHECKS or c.result != "pass"]))
         return traffic(home, fleet.now)
 
