@@ -25,6 +25,7 @@ _VERBS = {
     "show": ("app.cli.listing:show", "Show one deployment."),
     "events": ("app.cli.listing:events", "Show what happened to a deployment."),
     "logs": ("app.cli.logs:logs", "Show what an engine, the server or the gateway wrote."),
+    "scan": ("app.cli.scan:scan", "Say what any log proves."),
     "stop": ("app.cli.verbs:stop", "Stop a deployment."),
     "start": ("app.cli.verbs:start", "Start a stopped or failed deployment."),
     "restart": ("app.cli.verbs:restart", "Start every instance anew."),

@@ -47,6 +47,11 @@ _ROWS = (
     Failure("UPSTREAM_TIMEOUT", "The engine was silent for too long.", "Stream the answer, or ask for less.", 504),
     # A launch that cannot begin.
     Failure("MODEL_NOT_FOUND", "There is no such model.", "Give `smollm2` or the path of a GGUF file."),
+    Failure(
+        "MODEL_GATED",
+        "The hub does not open this model to us.",
+        "Accept its terms on the hub, and give a token that may read it: `HF_TOKEN`.",
+    ),
     Failure("CONFIG_INVALID", "A setting is not valid.", "Correct the setting that is named."),
     Failure("NAME_TAKEN", "A deployment of this name exists.", "Choose another: `--name NAME`."),
     Failure(
@@ -56,6 +61,11 @@ _ROWS = (
         retry=Retry.BACKOFF,
     ),
     # A start that failed.
+    Failure(
+        "IMAGE_PULL_FAILED",
+        "The engine's image cannot be fetched.",
+        "Check its name, the registry and the credentials for it.",
+    ),
     Failure(
         "OOM_KILLED",
         "The engine needs more GPU memory than there is.",
@@ -74,6 +84,11 @@ _ROWS = (
         retry=Retry.ONCE,
     ),
     Failure(
+        "GPU_ACCESS",
+        "The engine sees no GPU that it can use.",
+        "Check the driver and the container toolkit: `nvidia-smi`, on the host and inside.",
+    ),
+    Failure(
         "MODEL_LOAD_ERROR",
         "The engine cannot load this model file.",
         "Fetch the file again, or choose a model that the engine knows.",
@@ -86,6 +101,11 @@ _ROWS = (
     Failure("DISK_FULL", "The disk is full.", "Free some space, then start again."),
     Failure(
         "ENTRYPOINT_MISSING", "The engine's program is not installed.", "Install it: `pip install 'stoker[local]'`."
+    ),
+    Failure(
+        "STARTUP_TIMEOUT",
+        "The engine did not become ready in time.",
+        "A smaller model, less context, or a higher `server.start_ceiling`.",
     ),
     Failure(
         "CONTAINER_EXITED",
