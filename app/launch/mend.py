@@ -5,6 +5,7 @@ Blocking: files are looked for and the store is read.
 
 import re
 import socket
+import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 from app.domain.engines import Preset
 from app.domain.facts import Deployment, Instance
 from app.domain.failures import StokerError
+from app.domain.findings import Captured
 from app.domain.fix import Fix, Situation
 from app.domain.fixes import change_of, options
 from app.domain.lifecycle import State
@@ -22,7 +24,7 @@ from app.launch.memory import memory_of
 from app.launch.models import local_models, resolve
 from app.launch.plan import plan_variant
 from app.settings import Home, load_presets
-from app.store import read
+from app.store import findings, read
 
 if TYPE_CHECKING:
     from sqlmodel import Session
@@ -50,8 +52,9 @@ def fixes_of(home: Home, deployment: Deployment) -> list[Fix]:
         return []
     with read.reading(home.store) as connection:
         spec = read.specs(connection, [instance.variant_id])[instance.variant_id]
+        captured = _captured(connection, instance)
     presets = load_presets(home)
-    return options(_situation(home, deployment.name, instance, instance.failure_code, spec, presets))
+    return options(_situation(home, deployment.name, instance, instance.failure_code, spec, presets, captured))
 
 
 class KnownFixes:
@@ -98,8 +101,24 @@ def apply_fix(session: "Session", home: Home, deployment: Deployment, fix: Fix, 
     return wishes.mend(session, deployment.name, spec, change_of(before, spec) or fix.title, actor)
 
 
+def _captured(connection: sqlite3.Connection, instance: Instance) -> Captured:
+    """What the detector took from the line that decided, or from the last one that says the same."""
+    if instance.attempt is None:
+        return {}
+    found = [each.finding for each in findings.of_attempt(connection, instance.attempt.id)]
+    same = [finding for finding in found if finding.kind == "failure" and finding.code == instance.failure_code]
+    exact = [finding for finding in same if finding.evidence == instance.failure_evidence]
+    return next((finding.captured for finding in [*exact, *reversed(same)]), {})
+
+
 def _situation(
-    home: Home, name: str, instance: Instance, code: str, spec: VariantSpec, presets: dict[str, Preset]
+    home: Home,
+    name: str,
+    instance: Instance,
+    code: str,
+    spec: VariantSpec,
+    presets: dict[str, Preset],
+    captured: Captured,
 ) -> Situation:
     preset = presets.get(spec.engine)
     evidence = instance.failure_evidence or ""
@@ -109,6 +128,7 @@ def _situation(
         code=code,
         spec=spec,
         evidence=evidence,
+        captured={key: str(value) for key, value in captured.items()},
         memory=memory_of(code, spec, evidence, home.attempts / instance.attempt.id) if instance.attempt else None,
         kv_types=preset.kv_types if preset else (),
         flags=_flags(preset),
