@@ -42,16 +42,21 @@ def flight_record(
     each came. `until` is when the next attempt began, None for the last one. What people asked for meanwhile is told
     too: it is why things happened.
     """
-    marks = [_event(e) for e in events if attempt.created_at <= e["at"] < (until or 2**63) and _concerns(e, instance)]
-    for at, found in findings:
-        # The failure is told once, where it stands in the log.
-        marks = [
-            mark for mark in marks if (mark.kind, mark.text, mark.detail) != (found.kind, found.code, found.evidence)
-        ]
-        marks.append(Mark(at, found.kind, label(found), found.evidence, found.line))
+    end = until or 2**63
+    marks = [_event(e) for e in events if attempt.created_at <= e["at"] < end and _concerns(e, instance)]
+    recognised = list(findings)
+    # What stands in the log is told there, and not a second time as what became of it.
+    told = {(found.kind, found.code, found.evidence) for _, found in recognised}
+    marks = [mark for mark in marks if (mark.kind, mark.text, mark.detail) not in told]
+    marks += [Mark(at, found.kind, label(found), found.evidence, found.line) for at, found in recognised]
     if attempt.ended_at is not None:
         marks.append(Mark(attempt.ended_at, "end", _how(attempt)))
-    return sorted(marks, key=lambda mark: (mark.at, _ORDER.index(mark.kind)))
+    return sorted(marks, key=_place)
+
+
+def _place(mark: Mark) -> tuple[int, int, int]:
+    """By time; within one moment as the log has it, between what was begun and what came of it."""
+    return mark.at, _ORDER.index("milestone" if mark.line is not None else mark.kind), mark.line or 0
 
 
 def _concerns(event: Mapping[str, Any], instance: str) -> bool:

@@ -187,6 +187,10 @@ def test_vllms_own_words_are_numbers() -> None:
 def test_a_start_that_took_too_long_has_less_to_do() -> None:
     titles = [fix.title for fix in options(situation("STARTUP_TIMEOUT", spec(engine="vllm")))]
     assert titles == ["context 4096 → 2048", "eager start (enforce-eager)", "start again"]
+    quiet = "no line, no byte and no memory taken for 300 s, since 10:00:00 UTC"
+    assert options(situation("STARTUP_TIMEOUT", evidence=quiet))[-1].command == "server.start_stall = 600"
+    late = "not ready 1200 s after its start at 10:00:00 UTC"
+    assert options(situation("STARTUP_TIMEOUT", evidence=late))[-1].command == "server.start_ceiling = 2400"
 
 
 @pytest.mark.parametrize("code", ["CUDA_ERROR", "GPU_ACCESS", "DISK_FULL", "KILLED_EXTERNALLY", "ENTRYPOINT_MISSING"])
