@@ -24,6 +24,11 @@ class Fix:
     command: str = ""
     refetch: bool = False
 
+    @property
+    def mends(self) -> bool:
+        """Whether it does more than to try the same again."""
+        return self.spec is not None or bool(self.command) or self.refetch
+
 
 @dataclass(frozen=True, slots=True)
 class Situation:
@@ -31,7 +36,7 @@ class Situation:
 
     `captured` are the numbers and names that the detector took from the evidence. `kv_types` and `flags` are those the
     engine has. `engines` are other engines that serve the model's format. `siblings` are other files with the same
-    model in them, of any quantisation; `returned` says that the model's own file is there and sound. `fetched` says
+    model in them, of any quantisation; `returned` says that the model's own file is back. `fetched` says
     that stoker itself can fetch it, `repo` names where it is published. `retried` says that it is tried again anyway,
     `unrecovered` that it has failed for so long that somebody else may have to look.
     """

@@ -135,7 +135,7 @@ def _situation(
         engines=[p.name for p in presets.values() if p.name != spec.engine and spec.model.format in p.formats],
         siblings=list(_siblings(home, spec.model)),
         free_port=_free_port(int(port)) if isinstance(port, str) and port.isdecimal() else None,
-        returned=spec.model.source == "file" and _sound(Path(spec.model.path)),
+        returned=spec.model.source == "file" and _returned(Path(spec.model.path), code, instance.failed_at or 0),
         fetched=spec.model.source == "bundled",
         repo="/".join(match.groups()) if (match := _HUB_PATH.search(spec.model.path)) else "",
         retried=instance.retry_at is not None,
@@ -162,6 +162,15 @@ def _siblings(home: Home, model: ModelRef) -> Iterator[ModelRef]:
 def _base(path: Path) -> str:
     """The model's name in a file's, without its quantisation."""
     return _QUANTISATION.sub("", path.stem).lower()
+
+
+def _returned(path: Path, code: str, failed_at: int) -> bool:
+    """Whether a file that was missing is there now, or one that was not sound is another one than it was."""
+    try:
+        written = path.stat().st_mtime_ns // 1_000
+    except OSError:
+        return False
+    return _sound(path) and (code == "MUST_REDOWNLOAD" or written > failed_at)
 
 
 def _sound(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""The estimator against published runs; where settings were inferred, `python -m bench.vram` reports and nothing holds."""
+"""The estimator against published runs; inferred settings are reported by `python -m bench.vram`, not held."""
 
 from collections.abc import Iterator
 
