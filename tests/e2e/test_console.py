@@ -196,4 +196,4 @@ def test_a_failure_is_mended_at_one_key(stoker: Stoker, terminal: Terminal) -> N
     terminal.keys("1")
     terminal.shows("● DEPLOYED", "1/1")
     terminal.keys("Enter")
-    terminal.shows("2 current", "context 8192 → ", "fix (by ")
+    terminal.shows("2 current", "context 8192 → ")
