@@ -51,6 +51,7 @@ _SCREENS = {
     "logs": "app.screens.logs:LogsScreen",
     "play": "app.screens.playground:PlaygroundScreen",
     "access": "app.screens.access:AccessScreen",
+    "hosts": "app.screens.hosts:HostsScreen",
 }
 
 
@@ -247,6 +248,9 @@ class Console(OrderedKeys[None]):
 
     def do_access(self, _argument: str) -> None:
         self.go("access")
+
+    def do_hosts(self, _argument: str) -> None:
+        self.go("hosts")
 
     def do_open(self, argument: str) -> None:
         self.go("deployment", argument or None)
