@@ -6,7 +6,7 @@ ran; for checkpoints from their configuration, where that is on this machine.
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,12 +48,15 @@ _NAMES = {
 """What a checkpoint's configuration calls what GGUF calls so, after the architecture."""
 
 
-def memory_of(code: str, spec: VariantSpec, evidence: str, directory: Path) -> Memory | None:
-    """The memory that ran out with `code` in the attempt at `directory`; None if nothing is known to compute with."""
+def memory_of(code: str, spec: VariantSpec, evidence: str, directory: Path, cards: Sequence[int] = ()) -> Memory | None:
+    """The memory that ran out with `code` in the attempt at `directory`; None if nothing is known to compute with.
+
+    `cards` are the bytes of each GPU that the engine could have used.
+    """
     try:
         if code == "HOST_OOM":
             return _of_host(spec, directory)
-        return _of_gpu(spec, evidence, directory) if code == "OOM_KILLED" else None
+        return _of_gpu(spec, evidence, directory, cards) if code == "OOM_KILLED" else None
     except (StokerError, OSError, ValueError):
         return None
 
@@ -71,12 +74,13 @@ def _of_host(spec: VariantSpec, directory: Path) -> Memory | None:
     return Memory(room, _estimate(shape, host, beside), called)
 
 
-def _of_gpu(spec: VariantSpec, evidence: str, directory: Path) -> Memory | None:
-    """The card whose size the engine named. Short by what it asked for beyond what was free."""
-    shape, card = _shape(spec, directory), _CARD.search(evidence)
-    if shape is None or card is None:
+def _of_gpu(spec: VariantSpec, evidence: str, directory: Path, cards: Sequence[int]) -> Memory | None:
+    """The card whose size the engine named, or the only one. Short by what was asked for beyond what was free."""
+    shape, said = _shape(spec, directory), _CARD.search(evidence)
+    total = _bytes(*said.groups()) if said is not None else cards[0] if len(cards) == 1 else 0
+    if shape is None or not total:
         return None
-    gpu = gpu_of(_bytes(*card.groups()))
+    gpu = gpu_of(total)
     asked, free = _ASKED.search(evidence), _FREE.search(evidence)
     short = 0
     if asked is not None and asked[2] and free is not None:

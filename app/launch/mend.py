@@ -18,13 +18,14 @@ from app.domain.failures import StokerError
 from app.domain.findings import Captured
 from app.domain.fix import Fix, Situation
 from app.domain.fixes import change_of, options
+from app.domain.hosts import LOCAL
 from app.domain.lifecycle import State
 from app.domain.variant import ModelRef, VariantSpec
 from app.launch.memory import memory_of
 from app.launch.models import local_models, resolve
 from app.launch.plan import plan_variant
 from app.settings import Home, load_presets
-from app.store import findings, read
+from app.store import findings, hosts, read
 
 if TYPE_CHECKING:
     from sqlmodel import Session
@@ -53,8 +54,10 @@ def fixes_of(home: Home, deployment: Deployment) -> list[Fix]:
     with read.reading(home.store) as connection:
         spec = read.specs(connection, [instance.variant_id])[instance.variant_id]
         captured = _captured(connection, instance)
+        looks = [facts.look for facts in hosts.hosts(connection) if facts.name == LOCAL]
+        cards = [gpu.vram_total for look in looks for gpu in look.gpus if gpu.vram_total]
     presets = load_presets(home)
-    return options(_situation(home, deployment.name, instance, instance.failure_code, spec, presets, captured))
+    return options(_situation(home, deployment.name, instance, instance.failure_code, spec, presets, captured, cards))
 
 
 class KnownFixes:
@@ -119,9 +122,11 @@ def _situation(
     spec: VariantSpec,
     presets: dict[str, Preset],
     captured: Captured,
+    cards: Sequence[int],
 ) -> Situation:
     preset = presets.get(spec.engine)
     evidence = instance.failure_evidence or ""
+    directory = home.attempts / (instance.attempt.id if instance.attempt else "none")
     port = spec.flags.get("port")
     return Situation(
         name=name,
@@ -129,7 +134,7 @@ def _situation(
         spec=spec,
         evidence=evidence,
         captured={key: str(value) for key, value in captured.items()},
-        memory=memory_of(code, spec, evidence, home.attempts / instance.attempt.id) if instance.attempt else None,
+        memory=memory_of(code, spec, evidence, directory, cards),
         kv_types=preset.kv_types if preset else (),
         flags=_flags(preset),
         engines=[p.name for p in presets.values() if p.name != spec.engine and spec.model.format in p.formats],

@@ -66,6 +66,15 @@ def test_a_card_that_the_engine_named(attempt: Path) -> None:
     assert memory.short == pytest.approx(0.9 * GIB, rel=0.01)
 
 
+def test_the_only_card_there_is(attempt: Path) -> None:
+    said = "alloc_buffer: allocating 720.00 MiB on device 0: cudaMalloc failed: out of memory"
+    memory = memory_of("OOM_KILLED", spec(), said, attempt, [8 * GIB])
+    assert memory is not None
+    assert memory.room == 8 * GIB
+    assert memory_of("OOM_KILLED", spec(), said, attempt, [8 * GIB, 24 * GIB]) is None, "which of the two is not known"
+    assert memory_of("OOM_KILLED", spec(), said, attempt) is None
+
+
 @pytest.mark.parametrize(
     "printed",
     ["", "- kv 0: general.architecture str = llama", PRINTED.replace("= 9\n", "= 999999999\n"), "\x00" * 100],
