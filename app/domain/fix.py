@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from app.domain.fitting import Memory
+from app.domain.fitting import Card, Memory
 from app.domain.variant import FlagValue, ModelRef, VariantSpec
 
 
@@ -34,11 +34,12 @@ class Fix:
 class Situation:
     """A failure and all that bears on mending it. What is not known is left out, and nothing is offered that needs it.
 
-    `captured` are the numbers and names that the detector took from the evidence. `kv_types` and `flags` are those the
-    engine has. `engines` are other engines that serve the model's format. `siblings` are other files with the same
-    model in them, of any quantisation; `returned` says that the model's own file is back. `fetched` says
-    that stoker itself can fetch it, `repo` names where it is published. `retried` says that it is tried again anyway,
-    `unrecovered` that it has failed for so long that somebody else may have to look.
+    `captured` are the numbers and names that the detector took from the evidence. `cards` are the GPUs of the machine
+    that the engine runs on. `kv_types` and `flags` are those the engine has. `engines` are other engines that serve the
+    model's format. `siblings` are other files with the same model in them, of any quantisation; `returned` says that
+    the model's own file is back. `fetched` says that stoker itself can fetch it, `repo` names where it is published.
+    `retried` says that it is tried again anyway, `unrecovered` that it has failed for so long that somebody else may
+    have to look.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Situation:
     evidence: str = ""
     captured: Mapping[str, str] = field(default_factory=dict)
     memory: Memory | None = None
+    cards: Sequence[Card] = ()
     kv_types: Sequence[str] = ()
     flags: Sequence[str] = ()
     engines: Sequence[str] = ()

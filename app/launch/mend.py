@@ -16,6 +16,7 @@ from app.domain.engines import Preset
 from app.domain.facts import Deployment, Instance
 from app.domain.failures import StokerError
 from app.domain.findings import Captured
+from app.domain.fitting import Card
 from app.domain.fix import Fix, Situation
 from app.domain.fixes import change_of, options
 from app.domain.hosts import LOCAL
@@ -55,7 +56,9 @@ def fixes_of(home: Home, deployment: Deployment) -> list[Fix]:
         spec = read.specs(connection, [instance.variant_id])[instance.variant_id]
         captured = _captured(connection, instance)
         looks = [facts.look for facts in hosts.hosts(connection) if facts.name == LOCAL]
-        cards = [gpu.vram_total for look in looks for gpu in look.gpus if gpu.vram_total]
+    cards = [
+        Card(gpu.index, gpu.vram_total, gpu.vram_free or 0) for look in looks for gpu in look.gpus if gpu.vram_total
+    ]
     presets = load_presets(home)
     return options(_situation(home, deployment.name, instance, instance.failure_code, spec, presets, captured, cards))
 
@@ -122,7 +125,7 @@ def _situation(
     spec: VariantSpec,
     presets: dict[str, Preset],
     captured: Captured,
-    cards: Sequence[int],
+    cards: Sequence[Card],
 ) -> Situation:
     preset = presets.get(spec.engine)
     evidence = instance.failure_evidence or ""
@@ -135,6 +138,7 @@ def _situation(
         evidence=evidence,
         captured={key: str(value) for key, value in captured.items()},
         memory=memory_of(code, spec, evidence, directory, cards),
+        cards=cards,
         kv_types=preset.kv_types if preset else (),
         flags=_flags(preset),
         engines=[p.name for p in presets.values() if p.name != spec.engine and spec.model.format in p.formats],

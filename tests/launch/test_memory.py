@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from app.domain.fitting import Card
 from app.domain.variant import ModelRef, VariantSpec
 from app.launch.memory import memory_of
 
@@ -66,12 +67,15 @@ def test_a_card_that_the_engine_named(attempt: Path) -> None:
     assert memory.short == pytest.approx(0.9 * GIB, rel=0.01)
 
 
-def test_the_only_card_there_is(attempt: Path) -> None:
+def test_the_card_that_ran_out(attempt: Path) -> None:
     said = "alloc_buffer: allocating 720.00 MiB on device 0: cudaMalloc failed: out of memory"
-    memory = memory_of("OOM_KILLED", spec(), said, attempt, [8 * GIB])
-    assert memory is not None
-    assert memory.room == 8 * GIB
-    assert memory_of("OOM_KILLED", spec(), said, attempt, [8 * GIB, 24 * GIB]) is None, "which of the two is not known"
+    small, large = Card(0, 8 * GIB, 7 * GIB), Card(1, 24 * GIB, 20 * GIB)
+    for cards in ([small], [small, large]):
+        memory = memory_of("OOM_KILLED", spec(), said, attempt, cards)
+        assert memory is not None
+        assert (memory.room, memory.card) == (8 * GIB, 0)
+    nameless = "cudaMalloc failed: out of memory"
+    assert memory_of("OOM_KILLED", spec(), nameless, attempt, [small, large]) is None, "which of the two is not known"
     assert memory_of("OOM_KILLED", spec(), said, attempt) is None
 
 
