@@ -11,7 +11,7 @@ from app.domain.status import derive
 from app.domain.variant import VariantSpec
 from app.render.cells import Cell, Line, line, table
 from app.render.states import instance_cell, status_cell
-from app.render.words import UNKNOWN, ago, brief
+from app.render.words import UNKNOWN, ago, brief, clock
 
 Document = dict[str, Any]
 
@@ -184,7 +184,8 @@ def failure_lines(fail: Document, now: int, *, remedy: bool = True) -> list[Line
     if fail["evidence"]:
         lines.append(line(Cell(f"  {fail['evidence']}", "dim")))
     if fail["retry_at"] is not None:
-        lines.append(line(f"  It is tried again in {brief(fail['retry_at'] - now)}."))
+        at = fail["retry_at"]
+        lines.append(line(f"  It is tried again in {brief(at - now)}, at {clock(at, now)}."))
     elif remedy and fail["remedy"]:
         lines.append(line(f"  {fail['remedy']}"))
     return lines

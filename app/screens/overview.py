@@ -110,9 +110,10 @@ class Overview:
         return [((mark.at - attempt.created_at) / 1_000_000, mark) for mark in told]
 
     def _told(self, marks: Sequence[tuple[float, Mark]]) -> list[Line]:
-        """The last of them in words."""
+        """The last kinds of them in words, each where it came first."""
         lines = []
-        for seconds, mark in marks[-_MARKS_TOLD:]:
+        first = {mark.text: (seconds, mark) for seconds, mark in reversed(marks)}
+        for seconds, mark in list(reversed(first.values()))[-_MARKS_TOLD:]:
             sign, tone = SIGNS[mark.kind]
             after = f" {latency(round(seconds * 1_000_000)):>7}  {mark.text}"
             lines.append(cells.line(cells.Cell(sign, tone), after, cells.Cell(f"  {mark.detail}", "dim")))
