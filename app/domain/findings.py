@@ -61,6 +61,9 @@ class Standing:
     rank: float
 
 
+_EVERY_LINE = -1
+
+
 class Rules:
     """Rules made ready to be looked for together. Made once and shared: building the automaton takes milliseconds."""
 
@@ -80,12 +83,15 @@ class Rules:
 
         return BytesAhoCorasick(self._texts, implementation=Implementation.DFA)
 
-    def places(self, data: bytes) -> Iterator[int]:
-        """Where in `data` something stands that a rule looks for, ascending: one place at least in each such line."""
+    def places(self, data: bytes) -> Sequence[tuple[int, int, int]]:
+        """What of that which rules look for stands in `data`: (a number for it, where it begins, where it ends)."""
         if self._always:
-            yield from (found.start() for found in re.finditer(rb"[^\r\n]+", data))
-        else:
-            yield from (start for _, start, _ in self._automaton.find_matches_as_indexes(data))
+            return [(_EVERY_LINE, *found.span()) for found in re.finditer(rb"[^\r\n]+", data)]
+        return self._automaton.find_matches_as_indexes(data, overlapping=True)
+
+    def seeking(self, number: int) -> list[Rule]:
+        """The rules that look for what has this number."""
+        return list(self.all) if number == _EVERY_LINE else [self.all[index] for index in self._owners[number]]
 
     def concerned(self, text: bytes) -> list[Rule]:
         """The rules whose fixed text stands in a line, those nearest to a cause first."""
@@ -109,6 +115,8 @@ class Detector:
         self._stopping = False
         self._told: dict[tuple[str, int], int] = {}
         self._fractions: dict[str, float] = {}
+        self._gradual: set[str] = set()
+        self._known: dict[int, bool] = {}
         self._contexts: dict[str, int] = {}
         self.standing: dict[tuple[str, int], Standing] = {}
         self.last = b""
@@ -140,34 +148,40 @@ class Detector:
 
     def _scan(self, whole: bytes) -> Iterator[Finding]:
         text = strip_colours(whole)
-        done = counted = 0
-        for place in self._rules.places(text):
-            if place < done:
+        done = counted = start = 0
+        for number, place, _ in self._rules.places(text):
+            if place < done or self._dull(number):
                 continue
             begin = max(text.rfind(b"\n", done, place), text.rfind(b"\r", done, place), done - 1) + 1
             end = text.find(b"\n", place)
             end = len(text) if end < 0 else end
             back = text.find(b"\r", place, end)
             done = end if back < 0 else back
-            self._line += text.count(b"\n", counted, begin)
+            passed = text.count(b"\n", counted, begin)
+            self._line += passed
             counted = begin
-            offset = self._offset + (begin if text is whole else _same_line(whole, text, begin))
-            yield from self._look(text[begin:done], offset)
+            if text is whole:
+                start = begin
+            else:  # the same line has another place in what was coloured
+                for _ in range(passed):
+                    start = whole.find(b"\n", start) + 1
+            yield from self._look(text[begin:done], self._offset + start)
         self._line += text.count(b"\n", counted)
         self._offset += len(whole)
         self.last = _last(text) or self.last
 
     def _look(self, raw: bytes, offset: int) -> Iterator[Finding]:
-        line = said(raw.decode("utf-8", "replace"))
-        if not line.text:
+        concerned = [rule for rule in self._rules.concerned(raw) if self._matters(rule)]
+        if not concerned:
             return
-        codes = set()
-        for rule in self._rules.concerned(line.text.encode()):
-            if rule.code in codes or not self._applies(rule):
+        line, codes = said(raw.decode("utf-8", "replace")), set()
+        for rule in concerned:
+            if rule.code in codes or (rule.find and not any(text in line.text for text in rule.find)):
                 continue
             captured = self._match(rule, line)
             if captured is None:
                 continue
+            self._known.clear()
             match rule.kind:
                 case "context":
                     self._contexts[rule.id] = self._line
@@ -179,9 +193,28 @@ class Detector:
                     codes.add(rule.code)  # one line is evidence of one thing once
                     yield from self._failure(rule, line, captured, offset)
 
-    def _applies(self, rule: Rule) -> bool:
-        others = rule.engines and self._engine is not None and self._engine not in rule.engines
-        return not others and (self._limited or not rule.limited)
+    def _dull(self, number: int) -> bool:
+        """Whether no rule that looks for this can tell anything new, as things stand."""
+        dull = self._known.get(number)
+        if dull is None:
+            dull = self._known[number] = not any(self._matters(rule) for rule in self._rules.seeking(number))
+        return dull
+
+    def _matters(self, rule: Rule) -> bool:
+        """Whether a match of `rule` could tell anything new; most lines of a long log cannot, and are left at that."""
+        if rule.engines and self._engine is not None and self._engine not in rule.engines:
+            return False
+        key = rule.id, self._starts
+        match rule.kind:
+            case "failure":
+                standing = self.standing.get(key)
+                known = standing is not None and standing.rank == rule.rank and self._told.get(key, 0) >= REPEATS
+                return not known and (self._limited or not rule.limited)
+            case "recovered":
+                return bool(self.standing)
+            case "milestone" if rule.stage not in ("start", "stop") and rule.id not in self._gradual:
+                return key not in self._told or bool(rule.cancels and self.standing)
+        return True
 
     def _match(self, rule: Rule, line: Said) -> Captured | None:
         """What `rule` captures in the line, None if it does not apply."""
@@ -231,6 +264,7 @@ class Detector:
             if before == fraction:
                 return
             self._fractions[rule.stage] = fraction
+            self._gradual.add(rule.id)
         elif self._told.get((rule.id, self._starts)):
             return
         self._told[rule.id, self._starts] = 1
@@ -317,14 +351,6 @@ def _value(text: str) -> str | int | float:
 
 def _evidence(text: str) -> str:
     return safe(mask(text.strip()[: EVIDENCE_LIMIT * 4]), EVIDENCE_LIMIT)
-
-
-def _same_line(whole: bytes, text: bytes, begin: int) -> int:
-    """Where the line of `whole` begins that stands at `begin` in `text`, the same without colours."""
-    place = -1
-    for _ in range(text.count(b"\n", 0, begin)):
-        place = whole.find(b"\n", place + 1)
-    return place + 1
 
 
 def _last(text: bytes) -> bytes:
