@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
-from app.domain.normalise import Said, mask, said, strip_colours
+from app.domain.normalise import COLOURS, Said, mask, said, strip_colours
 from app.domain.rules import Rule
 from app.domain.text import safe
 
@@ -73,8 +73,10 @@ class Rules:
         for index, rule in enumerate(self.all):
             for text in rule.find:
                 owners.setdefault(text.encode(), []).append(index)
-        self._owners = list(owners.values())
-        self._texts = list(owners)
+        # A colour may stand in the middle of a text, so whatever is coloured is looked at.
+        self._owners = [*owners.values(), *([] for _ in COLOURS)]
+        self._texts = [*owners, *COLOURS]
+        self._coloured = len(owners)
         self._always = [index for index, rule in enumerate(self.all) if not rule.find]
 
     @cached_property
@@ -89,13 +91,15 @@ class Rules:
             return [(_EVERY_LINE, *found.span()) for found in re.finditer(rb"[^\r\n]+", data)]
         return self._automaton.find_matches_as_indexes(data, overlapping=True)
 
-    def seeking(self, number: int) -> list[Rule]:
-        """The rules that look for what has this number."""
-        return list(self.all) if number == _EVERY_LINE else [self.all[index] for index in self._owners[number]]
+    def seeking(self, number: int) -> Sequence[Rule]:
+        """The rules that may be looking for what has this number."""
+        if number == _EVERY_LINE or number >= self._coloured:
+            return self.all
+        return [self.all[index] for index in self._owners[number]]
 
     def concerned(self, text: bytes) -> list[Rule]:
         """The rules whose fixed text stands in a line, those nearest to a cause first."""
-        matches = self._automaton.find_matches_as_indexes(text, overlapping=True) if self._texts else []
+        matches = self._automaton.find_matches_as_indexes(text, overlapping=True)
         found = {index for text_index, _, _ in matches for index in self._owners[text_index]}
         return sorted((self.all[index] for index in found.union(self._always)), key=lambda rule: rule.rank)
 
@@ -146,9 +150,8 @@ class Detector:
         """Note that `missing` bytes of the stream are not kept."""
         self._offset += missing
 
-    def _scan(self, whole: bytes) -> Iterator[Finding]:
-        text = strip_colours(whole)
-        done = counted = start = 0
+    def _scan(self, text: bytes) -> Iterator[Finding]:
+        done = counted = 0
         for number, place, _ in self._rules.places(text):
             if place < done or self._dull(number):
                 continue
@@ -157,20 +160,15 @@ class Detector:
             end = len(text) if end < 0 else end
             back = text.find(b"\r", place, end)
             done = end if back < 0 else back
-            passed = text.count(b"\n", counted, begin)
-            self._line += passed
+            self._line += text.count(b"\n", counted, begin)
             counted = begin
-            if text is whole:
-                start = begin
-            else:  # the same line has another place in what was coloured
-                for _ in range(passed):
-                    start = whole.find(b"\n", start) + 1
-            yield from self._look(text[begin:done], self._offset + start)
+            yield from self._look(text[begin:done], self._offset + begin)
         self._line += text.count(b"\n", counted)
-        self._offset += len(whole)
+        self._offset += len(text)
         self.last = _last(text) or self.last
 
     def _look(self, raw: bytes, offset: int) -> Iterator[Finding]:
+        raw = strip_colours(raw)
         concerned = [rule for rule in self._rules.concerned(raw) if self._matters(rule)]
         if not concerned:
             return

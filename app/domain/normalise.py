@@ -7,12 +7,11 @@ machines and says nothing; what it echoes (prompts, its own arguments, environme
 import re
 from dataclasses import dataclass
 
-# An escape, as it is and as collectors write it out. Each has an expression of its own: one that begins with a fixed
-# text is looked for ten times faster than a choice of them.
-_COLOURS = {
-    sign: re.compile(re.escape(sign) + rb"(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]{0,512}(?:\x07|\x1b\\))")
-    for sign in (b"\x1b", b"#033", b"^[", b"\\x1b", b"\\u001b", b"\\033")
-}
+COLOURS = (b"\x1b", b"#033[", b"^[[", b"\\x1b[", b"\\u001b[", b"\\033[")
+"""What an escape sequence begins with, as it is and as collectors write it out."""
+_ANSI = re.compile(
+    rb"(?:\x1b|#033|\^\[|\\x1b|\\u001b|\\033)(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]{0,512}(?:\x07|\x1b\\))"
+)
 
 _TIME = r"\d\d:\d\d(?::\d\d)?(?:[.,]\d+)?"
 _DATE = r"(?:\d{4}[-/]\d\d[-/]\d\d|\d\d[-/]\d\d(?:[-/]\d{4})?)"
@@ -74,12 +73,9 @@ class Said:
     quoted: bool = False
 
 
-def strip_colours(data: bytes) -> bytes:
-    """`data` without escape sequences, also those that a collector has written out as text. Lines stay lines."""
-    for sign, colours in _COLOURS.items():
-        if sign in data:
-            data = colours.sub(b"", data)
-    return data
+def strip_colours(line: bytes) -> bytes:
+    """`line` without escape sequences, also those that a collector has written out as text."""
+    return _ANSI.sub(b"", line) if any(sign in line for sign in COLOURS) else line
 
 
 def said(line: str) -> Said:
