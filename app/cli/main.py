@@ -33,9 +33,12 @@ _VERBS = {
     "change": ("app.cli.launch:change", "Run a deployment with other options."),
     "variants": ("app.cli.listing:variants", "List a deployment's variants."),
     "rollback": ("app.cli.verbs:rollback", "Go back to an earlier variant."),
+    "fix": ("app.cli.fix:fix", "List what would mend a failure, or do it."),
     "ask": ("app.cli.ask:ask", "Ask a deployment something."),
     "keys": ("app.cli.keys:keys", "Make, list, revoke and rotate API keys."),
     "request": ("app.cli.request:request", "Explain one request."),
+    "explain": ("app.cli.explain:explain", "Say what a code, status or phase means."),
+    "bundle": ("app.cli.bundle:bundle", "Make one redacted archive of what went wrong."),
     "doctor": ("app.cli.doctor:doctor", "Check this installation."),
     "completion": ("app.cli.completion:completion", "Print the completion script of a shell."),
 }
