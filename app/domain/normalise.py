@@ -51,9 +51,10 @@ _ECHO_SIGNS = (
     "prompt", "messages", "content", "text", "input", "chat", "args", "Args", "command line: ", "with config: "
 )  # fmt: skip
 """One of these stands in every echo: looked for first, because the expression is slow."""
-# Help, a dump of the environment, a table of settings: none of it happened.
+# Help, a dump of the environment, a table, the metadata of a model: none of it happened.
 _NOT_SAID = re.compile(
     r"""\s+--?[a-zA-Z][\w-]*(?:[=, ]|$)|\s+\[--?[a-zA-Z]|(?:export |\s*- |\s*)[A-Z][A-Z0-9]*_[A-Z0-9_]+=|\s*\| """
+    r"|\s*llama_model_loader: - kv "
 )
 _SECRET = re.compile(
     r"(?i)((?:--?[\w-]*(?:api[-_]?key|token|secret|password)[\w-]*|authorization: *bearer)[ =:]+['\"]?)[^\s'\",]{4,}"
