@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from app.domain.findings import Detector, Finding, Rules
+from app.domain.detector import Detector, Rules
+from app.domain.findings import Finding
 from app.domain.verdict import cause
 
 PATH = Path(__file__).parents[3] / "shared/data/log-corpus/cases.jsonl"
