@@ -31,6 +31,7 @@ class Freshness:
 class Fleet:
     """Deployments by name, the specs of their variants by id, the gateway's base URL if it runs, and the time.
 
+    `fetches` are bytes that were fetched, and of how many, for variants whose weights are on their way, by id.
     `milestones` says by attempt id how far each start has come that is under way, or came.
     """
 
@@ -39,6 +40,7 @@ class Fleet:
     freshness: Freshness
     endpoint: str | None
     now: int
+    fetches: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     milestones: Mapping[str, Finding] = field(default_factory=dict)
 
 
