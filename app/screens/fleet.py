@@ -211,7 +211,7 @@ class FleetScreen(ConsoleScreen):
         lines: list[Line] = [self.line((f" {document['name']}", "strong"), (f" · {about}", "dim"))]
         if document["failure"] is not None:
             fixes = self._fixes.get(deployment.name, ())
-            card = render.failure_lines(document["failure"], fleet.now, remedy=not fixes)
+            card = render.failure_lines(document["failure"], fleet.now, remedy=not any(fix.mends for fix in fixes))
             lines += [self.spans(line, 1) for line in (*card, *fix_lines(fixes, most=_FIXES_SHOWN))]
         if failed is not None and len(deployment.instances) == 1:
             return lines
