@@ -208,7 +208,8 @@ def _compared(run: Run, component: str, mib: float, estimated: float) -> Compare
 def main() -> None:
     """Print a figure for each engine and component."""
     if not DATA.is_dir():
-        sys.exit(f"{DATA} is not there: nothing to compare with.")
+        print(f"{DATA.name}: no measurements beside this repository, nothing to compare with", file=sys.stderr)
+        return
     by_part: dict[tuple[str, str], list[Compared]] = defaultdict(list)
     for run in runs():
         for one in compared(run):

@@ -35,6 +35,7 @@ _VERBS = {
     "ask": ("app.cli.ask:ask", "Ask a deployment something."),
     "keys": ("app.cli.keys:keys", "Make, list, revoke and rotate API keys."),
     "request": ("app.cli.request:request", "Explain one request."),
+    "estimate": ("app.cli.estimate:estimate", "Estimate the memory that a model takes."),
     "doctor": ("app.cli.doctor:doctor", "Check this installation."),
     "completion": ("app.cli.completion:completion", "Print the completion script of a shell."),
 }

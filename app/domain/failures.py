@@ -47,6 +47,11 @@ _ROWS = (
     Failure("UPSTREAM_TIMEOUT", "The engine was silent for too long.", "Stream the answer, or ask for less.", 504),
     # A launch that cannot begin.
     Failure("MODEL_NOT_FOUND", "There is no such model.", "Give `smollm2` or the path of a GGUF file."),
+    Failure(
+        "MODEL_GATED",
+        "The hub gives this model only to those it knows.",
+        "Ask for access on the model's page, then set HF_TOKEN.",
+    ),
     Failure("CONFIG_INVALID", "A setting is not valid.", "Correct the setting that is named."),
     Failure("NAME_TAKEN", "A deployment of this name exists.", "Choose another: `--name NAME`."),
     Failure(

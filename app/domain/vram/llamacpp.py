@@ -147,9 +147,9 @@ def _graph(shape: Shape, weights: Weights, share: _Share, bits: Bits, setup: Set
     mask = tokens * held * (2 if setup.flash_attention else 4) * copies if attends else 0
     phases: list[float] = [3 * tokens * (max(shape.inner, shape.experts_used * shape.expert_inner) * 4 + width)]
     if setup.flash_attention:
-        wide = max((shape.layers[i].key + shape.layers[i].value for i in share.layers), default=0)
-        unpacked = held * slots * wide * 2 if min(bits) < 16 else 0
-        reach = max((shape.layers[i].key if shape.layers[i].latent else shape.head_dim) for i in share.layers or [0])
+        layers = [shape.layers[i] for i in share.layers]
+        unpacked = max((_unpacked(layer, bits, setup) for layer in layers), default=0) * held * slots
+        reach = max(((layer.key if layer.latent else shape.head_dim) for layer in layers), default=0)
         phases.append(unpacked + 4 * tokens * max(width, shape.heads * reach * 4))
     else:
         phases.append(tokens * (held * shape.heads * 4 + 4 * width))
@@ -161,7 +161,14 @@ def _graph(shape: Shape, weights: Weights, share: _Share, bits: Bits, setup: Set
         brought = 2 * max(layer.experts for layer in weights.layers) / 3
         phases.append(brought + tokens * (2 * shape.experts_used * shape.expert_inner * 4 + 2 * width))
     phases.append(max(1, slots) * (shape.vocabulary * 4 + width) + 2 * tokens * width)
-    return mask + max(phases) + (copies * tokens * width if copies > 1 else 0)
+    inputs = 2 if on_cpu(setup) else copies if copies > 1 else 0
+    return mask + max(phases) + inputs * tokens * width
+
+
+def _unpacked(layer: Layer, bits: Bits, setup: Setup) -> float:
+    """Bytes a token that flash attention takes for a cache that is not of 16 bits; a processor reads small ones."""
+    wrong = [size for size, kind in ((layer.key, bits[0]), (layer.value, bits[1])) if kind != 16]
+    return 0.0 if on_cpu(setup) and max(bits) <= 16 else 2.0 * sum(wrong)
 
 
 def _context(gpu: Gpu | None) -> int:

@@ -1,4 +1,4 @@
-"""The estimator against published runs; where settings were inferred, `python -m bench.vram` reports and nothing holds."""
+"""The estimator against published runs. Those whose settings were inferred are only reported, by `bench.vram`."""
 
 from collections.abc import Iterator
 

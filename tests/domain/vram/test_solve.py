@@ -146,8 +146,9 @@ def test_what_cannot_be_started_is_refused(setup: Setup) -> None:
 @pytest.mark.parametrize(
     ("name", "found"),
     [
-        ("H100 80GB", "H100 80GB"), ("NVIDIA GeForce RTX 4090", "RTX 4090"), ("4090", "RTX 4090"), ("rtx3090", "RTX 3090"),
-        ("RTX 3060 12GB", "RTX 3060"), ("A100-SXM4-80GB", "A100 80GB"), ("NVIDIA A100-PCIE-40GB", "A100 40GB"),
+        ("H100 80GB", "H100 80GB"), ("NVIDIA GeForce RTX 4090", "RTX 4090"), ("4090", "RTX 4090"),
+        ("rtx3090", "RTX 3090"), ("RTX 3060 12GB", "RTX 3060"), ("A100-SXM4-80GB", "A100 80GB"),
+        ("NVIDIA A100-PCIE-40GB", "A100 40GB"),
         ("Tesla T4", "T4"), ("RTX 2060 12GB", "RTX 2060 12GB"),
     ],
 )  # fmt: skip
