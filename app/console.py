@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on, work
-from textual.app import App, ScreenStackError, SystemCommand
+from textual.app import ScreenStackError, SystemCommand
 from textual.binding import BindingType
 from textual.screen import Screen
 from textual.types import NoActiveAppError
@@ -27,6 +27,8 @@ from app.settings import Home, find_home, load_settings
 from app.store.fleet import look
 from widgets.chrome import Header, KeyLine
 from widgets.dialogs import ConfirmDialog, HelpScreen
+from widgets.escape import split_escape
+from widgets.keyboard import OrderedKeys
 from widgets.prompt import CommandLine
 from widgets.spans import Line
 from widgets.theme import ASCII, THEMES, UNICODE, Glyphs
@@ -61,7 +63,7 @@ class Options:
     read_only: bool = False
 
 
-class Console(App[None]):
+class Console(OrderedKeys[None]):
     """The Textual app. A screen is made when it is first shown, and imported only then.
 
     `selected` is the deployment that the screens are about, `instance` the one of its instances where one is looked at;
@@ -72,6 +74,7 @@ class Console(App[None]):
     TITLE = "stoker"
 
     def __init__(self, home: Home, options: Options) -> None:
+        split_escape()
         super().__init__(ansi_color=_plain_terminal())
         keymap = load_settings(home).keymap
         self.home = home

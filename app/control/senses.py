@@ -55,6 +55,10 @@ class Senses:
     ) -> World:
         """The world as known at `now` (UTC microseconds), for one pass over `deployments`."""
         instances = [i for d in deployments for i in d.instances]
+        # One state of each look and of the calls for all of it: what a look brings while logs are read would else count
+        # as looked at and be missing from what was seen, and a sound engine be taken for gone.
+        looks = {name: replace(look) for name, look in looks.items()}
+        busy = actor.busy({i.id: looks[i.backend].began for i in instances})
         perceived, targets = await asyncio.to_thread(self._perceive, instances, specs, looks, actor)
         self._prober.watch(targets, frozenset(i.attempt.id for i in instances if i.attempt and i.ready_at))
         seen = {}
@@ -66,7 +70,7 @@ class Senses:
             seen=seen,
             unlooked=frozenset(n for n, look in looks.items() if look.resources is None or look.failing_since),
             weights=weights,
-            busy=actor.busy({i.id: looks[i.backend].began for i in instances}),
+            busy=busy,
             stops_sent=frozenset(actor.stops_sent),
             no_room=await _no_room(deployments, specs, backends),
             gateway_up=gateway_up,

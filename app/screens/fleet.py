@@ -94,11 +94,12 @@ class FleetScreen(ConsoleScreen):
         empty = fleet is None or not fleet.deployments
         self.set_class(empty, "-empty")
         if empty:
-            self.set_focus(None)  # a table without rows would swallow the key that launches
+            if self.query_one(LineTable).has_focus:
+                self.set_focus(None)  # a table without rows would swallow the key that launches
             self._welcome(facts)
             return
         if self.focused is None:
-            self.query_one(LineTable).focus()
+            self.set_focus(self.query_one(LineTable))  # at once: later it could take the focus from a line being typed
         self._traffic = facts
         self._draw()
 

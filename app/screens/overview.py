@@ -37,7 +37,7 @@ class Facts:
     deployment: Deployment
     variants: Sequence[tuple[str, int, VariantSpec, int]]
     events: Sequence[Document]
-    minutes: Sequence[Minute]
+    minutes: Sequence[Minute | None]
     traffic: Traffic
 
 
@@ -141,16 +141,19 @@ class Overview:
         return [number, (ago(self.now, document["created_at"]), "dim"), *words]
 
     def _series(self) -> tuple[list[float | None], list[float | None]]:
-        """Requests a second and median times to a first token in microseconds; None before there was a deployment."""
+        """Requests a second and median times to a first token in microseconds.
+
+        None before there was a deployment, and where a busy hour has not been read yet.
+        """
         minutes = self.facts.minutes
         age = (self.now - self.facts.deployment.created_at) // MINUTE_US + 1
-        known = [n >= len(minutes) - age for n in range(len(minutes))]
-        rates = [m.requests * 1_000_000 / MINUTE_US if k else None for m, k in zip(minutes, known, strict=True)]
-        return rates, [None if m.ttft_us is None else float(m.ttft_us) for m in minutes]
+        known = [m if n >= len(minutes) - age else None for n, m in enumerate(minutes)]
+        rates = [None if m is None else m.requests * 1_000_000 / m.us for m in known]
+        return rates, [None if m is None or m.ttft_us is None else float(m.ttft_us) for m in known]
 
     @property
     def _busy(self) -> bool:
-        return any(minute.requests for minute in self.facts.minutes)
+        return any(minute is not None and minute.requests for minute in self.facts.minutes)
 
     def _plots(self, width: int, height: int) -> list[Line]:
         rates, times = self._series()

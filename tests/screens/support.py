@@ -56,9 +56,13 @@ class Scribe:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._store.close()
+        self.close()
         for descriptor in self._held:
             os.close(descriptor)
+
+    def close(self) -> None:
+        """Let go of the store; what is held up stays."""
+        self._store.close()
 
     def up(self, url: str = "http://127.0.0.1:9") -> None:
         """From now on a server and a gateway are there as far as anybody can tell, until the scribe leaves."""

@@ -130,3 +130,17 @@ def test_commands_are_typed_completed_and_explained(tmp_path: Path) -> None:
             await until(pilot, lambda: "Stop it after requests in flight" in screen_of(app))
 
     play(scene)
+
+
+def test_a_line_is_typed_undisturbed_while_there_is_nothing_yet(tmp_path: Path) -> None:
+    async def scene() -> None:
+        app = console(Home(tmp_path, tmp_path))
+        async with app.run_test(size=SMALL) as pilot:
+            await until(pilot, lambda: "cores" in screen_of(app))
+            await pilot.press("colon")
+            empty_home(tmp_path)
+            await until(pilot, lambda: "server down" in screen_of(app))
+            await pilot.press(*"theme ash", "enter")
+            await until(pilot, lambda: app.theme == "ash")
+
+    play(scene)
