@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from app.cli.output import emit, note, say
-from app.cli.params import ContextType, SettingType, json_option
+from app.cli.params import TOKENS, SettingType, json_option
 from app.domain.failures import StokerError
 from app.domain.variant import FlagValue
 from app.domain.vram import estimate as estimator
@@ -19,7 +19,7 @@ from app.domain.vram.setup import Setup
 from app.domain.vram.shape import Shape
 from app.domain.vram.weights import Weights, by_parameters, given
 from app.launch.facts import ModelFacts, from_config, learn
-from app.render.estimate import document, estimate_lines
+from app.render.estimate import estimate_lines
 from app.settings import find_home
 
 _DEFAULT_CONTEXT = 8_192
@@ -35,9 +35,9 @@ class Solutions:
     """What was solved backwards."""
 
     context: int | None
-    sequences: int | None = None
-    quantisation: str | None = None
-    layers: int | None = None
+    sequences: int | None
+    quantisation: str | None
+    layers: int | None
 
 
 @click.command()
@@ -45,7 +45,7 @@ class Solutions:
 @click.option(
     "--engine", type=click.Choice(estimator.ENGINES), help="What would serve it. [by the format of the model]"
 )
-@click.option("--ctx", "context", type=ContextType(), help="Context of one request in tokens. [8192, or the model's]")
+@click.option("--ctx", "context", type=TOKENS, help="Context of one request in tokens. [8192, or the model's]")
 @click.option("--config", type=click.Path(path_type=Path), help="A config.json, instead of the model's files.")
 @click.option("--weights-bytes", type=click.IntRange(1, 2**50), help="Bytes of the weights, instead of what is found.")
 @click.option("--gpu", "gpu_name", help="The GPU by its name: `RTX 4090`, `A100 80GB`.")
@@ -98,7 +98,7 @@ def estimate(
     )
     found = estimator.estimate(facts.shape, weights, setup)
     if as_json:
-        emit(document(found, Solutions(solve.largest_context(facts.shape, weights, setup))))
+        emit(found.to_json(solve.largest_context(facts.shape, weights, setup)))
         return
     name = model or facts.name
     title = f"{name} on {chosen}, {setup.context:,} tokens, {weights.quantisation}"

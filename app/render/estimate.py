@@ -1,7 +1,7 @@
-"""An estimate of memory: a bar of components for each GPU, and the document of `estimate --json`."""
+"""An estimate of memory for a person: a bar of its components for each GPU, and what was solved backwards."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from app.domain.vram.gpus import GIB, Gpu
 from app.domain.vram.setup import Component, Estimate, Setup
@@ -26,25 +26,8 @@ class Solved(Protocol):
     def layers(self) -> int | None: ...
 
 
-def document(found: Estimate, solved: Solved) -> dict[str, Any]:
-    """What `estimate --json` prints; sizes in bytes."""
-    return {
-        "per_gpu": [
-            {name: getattr(part, name) for name in (*(name for name, _ in _SIGNS), "total", "reserved", "kv_room")}
-            for part in found.per_gpu
-        ],
-        "total": found.total,
-        "kv_bytes_per_token": found.kv_bytes_per_token,
-        "kv_tokens": found.kv_tokens,
-        "fits": found.fits,
-        "band": list(found.band),
-        "max_ctx": solved.context,
-        "basis": found.basis,
-    }
-
-
 def estimate_lines(title: str, setup: Setup, found: Estimate, solved: Solved) -> list[Line]:
-    """The same for a person."""
+    """What `estimate` prints."""
     lines = [line(Cell(title, "accent"), Cell("   estimated, not measured", "dim")), ()]
     for rank, part in enumerate(found.per_gpu):
         if rank and (part, setup.gpu(rank)) == (found.per_gpu[rank - 1], setup.gpu(rank - 1)):
@@ -58,32 +41,51 @@ def estimate_lines(title: str, setup: Setup, found: Estimate, solved: Solved) ->
     return lines
 
 
+def memory_lines(found: Estimate, limit: int) -> list[Line]:
+    """A bar of what one replica takes of `limit` bytes of this machine's memory, and its components under it."""
+    tone: Tone = "bad" if found.total > limit else "look" if found.band[1] > limit else "good"
+    off = (found.band[1] - found.band[0]) / 2
+    return part_lines("MEMORY", found.per_gpu[0], limit, off, "free here", tone)
+
+
 def bar(part: Component, of: int, width: int = _BAR) -> str:
     """Components as shares of `of` bytes: █ weights, ░ cache and state, ▒ activation, ▓ runtime; the rest is free."""
-    ends, done, text = 0, 0, ""
+    filled = min(width, max(1, round(part.total / max(1, of) * width)))
+    return "".join(_sign_at(part, (cell + 0.5) / filled * part.total) for cell in range(filled)).ljust(width, "·")
+
+
+def _sign_at(part: Component, place: float) -> str:
+    """The sign of the component in which byte `place` of the sum lies."""
     for name, sign in _SIGNS:
-        ends += getattr(part, name)
-        reached = min(width, round(ends / max(1, of) * width))
-        text += sign * (reached - done)
-        done = max(done, reached)
-    return text.ljust(width, "·")
+        place -= getattr(part, name)
+        if place < 0:
+            return sign
+    return _SIGNS[-1][1]
+
+
+def part_lines(label: str, part: Component, size: int, off: float, named: str, tone: Tone) -> list[Line]:
+    """A bar and the components under it. `size` is what the GPU or machine has, or what is needed where none is given.
+
+    `off` is bytes by which the sum may be off.
+    """
+    of = f" of {_gib(size)}" if named else ""
+    words = " · ".join(
+        f"{_NAMES.get(name, name)} {_gib(getattr(part, name))}" for name, _ in _SIGNS if getattr(part, name)
+    )
+    spare = f" · spare {_gib(size - part.total)}" if size > part.total else ""
+    figures = f"  {_gib(part.total)}{of} GiB  ±{_gib(off)}" + (f"   {named}" if named else "")
+    return [
+        line(f"{label:9}", Cell(bar(part, size), tone), figures),
+        line(" " * 9, Cell(words + spare, "dim")),
+    ]
 
 
 def _of_gpu(rank: int, part: Component, gpu: Gpu | None, found: Estimate, alike: int) -> list[Line]:
     label = "memory" if gpu is None and len(found.per_gpu) == 1 else f"GPU {rank}" if alike == 1 else f"{alike} GPUs"
     off = (found.band[1] - found.band[0]) / 2 / len(found.per_gpu)
-    size = part.total if gpu is None else gpu.room
-    of = f" of {_gib(size)}" if gpu is not None else ""
-    words = " · ".join(
-        f"{_NAMES.get(name, name)} {_gib(getattr(part, name))}" for name, _ in _SIGNS if getattr(part, name)
-    )
-    spare = f" · spare {_gib(size - part.total)}" if gpu is not None and size > part.total else ""
-    named = f"   {gpu.name}" if gpu is not None else ""
     tone: Tone = "bad" if found.fits is False else "good" if found.fits else "plain"
-    return [
-        line(f"{label:9}", Cell(bar(part, size), tone), f"  {_gib(part.total)}{of} GiB  ±{_gib(off)}{named}"),
-        line(" " * 9, Cell(words + spare, "dim")),
-    ]
+    size = part.total if gpu is None else gpu.room
+    return part_lines(label, part, size, off, "" if gpu is None else gpu.name, tone)
 
 
 def _verdict(setup: Setup, found: Estimate, solved: Solved) -> list[Line]:
