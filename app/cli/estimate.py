@@ -24,8 +24,9 @@ from app.settings import find_home
 
 _DEFAULT_CONTEXT = 8_192
 _FLAGS = frozenset({
-    "n-gpu-layers", "gpu-layers", "n-cpu-moe", "swa-full", "kv-unified", "no-kv-offload", "mla-attn", "ubatch-size",
-    "enforce-eager", "kv-cache-memory-bytes", "chunked-prefill-size", "disable-cuda-graph", "engine-version",
+    "n-gpu-layers", "gpu-layers", "n-cpu-moe", "cpu-moe", "swa-full", "kv-unified", "no-kv-offload", "mla-attn",
+    "ubatch-size", "enforce-eager", "kv-cache-memory-bytes", "cpu-offload-gb", "chunked-prefill-size",
+    "disable-cuda-graph", "engine-version",
 })  # fmt: skip
 """Settings that change an estimate. `engine-version` is no flag: it says which defaults hold."""
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import httpx2
 
 _ANSWER_S = 10.0
+_HERE = "Connect, or give a file or a folder of this machine."
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +93,13 @@ def _explained(repo: str) -> Iterator[None]:
     except HFValidationError as error:
         raise StokerError("MODEL_NOT_FOUND", f"`{name}` is no name of a model.") from error
     except OfflineModeIsEnabled as error:
-        raise StokerError("OFFLINE", f"{name} is not here, and HF_HUB_OFFLINE forbids to look on the hub.") from error
+        text = f"{name} is not here, and HF_HUB_OFFLINE forbids to look on the hub."
+        raise StokerError("OFFLINE", text, _HERE) from error
     except HfHubHTTPError as error:
         status = error.response.status_code
         if status in (401, 403):
             raise StokerError("MODEL_GATED", f"The hub does not show {name} to this token.") from error
-        raise StokerError("OFFLINE", f"The hub answered {status} for {name}.") from error
+        raise StokerError("OFFLINE", f"The hub answered {status} for {name}.", _HERE) from error
     except (httpx2.HTTPError, OSError, ValueError) as error:
         reason = safe((str(error).strip() or type(error).__name__).splitlines()[0], 200)
-        raise StokerError("OFFLINE", f"The hub cannot be reached: {reason.rstrip('.')}.") from error
+        raise StokerError("OFFLINE", f"The hub cannot be reached: {reason.rstrip('.')}.", _HERE) from error

@@ -91,6 +91,7 @@ def test_every_option_changes_what_it_says(
         (["--set", "kv-cache-memory-bytes=1073741824"], "kv_room", "less"),
         (["--set", "engine-version=0.26.0"], "activation", "less"),
         (["--kv-type", "fp8"], "kv", "less"),
+        (["--set", "cpu-offload-gb=4"], "weights", "less"),
     ],
 )
 def test_every_option_of_vllm_changes_what_it_says(

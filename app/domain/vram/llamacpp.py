@@ -40,7 +40,7 @@ def components(shape: Shape, weights: Weights, setup: Setup) -> tuple[list[Compo
     """Per GPU, bytes a token over one sequence, tokens that the cache holds, and bytes that stay with the host."""
     bits = cache_bits("f16" if setup.kv_type == "auto" else setup.kv_type)
     offloaded = _offloaded(setup, len(shape.layers))
-    on_host = setup.number("n-cpu-moe", 0)
+    on_host = experts_on_host(shape, setup)
     parts: list[Component] = []
     host = _left_behind(shape, weights, offloaded, on_host, setup)
     for rank, share in enumerate(_shares(shape, setup, offloaded)):
@@ -88,6 +88,11 @@ def _shares(shape: Shape, setup: Setup, offloaded: int) -> list[_Share]:
         _Share([i for i in range(start, count) if owner[i] == rank], 1.0, head and owner.get(count) == rank)
         for rank in range(setup.pipeline)
     ]
+
+
+def experts_on_host(shape: Shape, setup: Setup) -> int:
+    """Of how many layers, from the first, the experts stay in host memory."""
+    return len(shape.layers) if setup.on("cpu-moe") else setup.number("n-cpu-moe", 0)
 
 
 def _placed(layer: LayerWeights, experts_on_host: bool) -> float:
@@ -159,7 +164,7 @@ def _graph(shape: Shape, weights: Weights, share: _Share, bits: Bits, setup: Set
     if states:
         conv = max(shape.layers[i].conv for i in share.layers)
         phases.append(2 * slots * states * 4 + tokens * conv * 4)
-    if any(weights.layers[i].experts for i in share.layers if i < setup.number("n-cpu-moe", 0)):
+    if any(weights.layers[i].experts for i in share.layers if i < experts_on_host(shape, setup)):
         brought = 2 * max(layer.experts for layer in weights.layers) / 3
         phases.append(brought + tokens * (2 * shape.experts_used * shape.expert_inner * 4 + 2 * width))
     phases.append(max(1, slots) * (shape.vocabulary * 4 + width) + 2 * tokens * width)

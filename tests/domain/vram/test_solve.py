@@ -149,7 +149,7 @@ def test_what_cannot_be_started_is_refused(setup: Setup) -> None:
         ("H100 80GB", "H100 80GB"), ("NVIDIA GeForce RTX 4090", "RTX 4090"), ("4090", "RTX 4090"),
         ("rtx3090", "RTX 3090"), ("RTX 3060 12GB", "RTX 3060"), ("A100-SXM4-80GB", "A100 80GB"),
         ("NVIDIA A100-PCIE-40GB", "A100 40GB"),
-        ("Tesla T4", "T4"), ("RTX 2060 12GB", "RTX 2060 12GB"),
+        ("Apple M3 Max 64 GB", "M3 MAX"), ("Tesla T4", "T4"), ("RTX 2060 12GB", "RTX 2060 12GB"),
     ],
 )  # fmt: skip
 def test_gpus_are_known_by_the_names_that_people_and_drivers_use(name: str, found: str) -> None:
