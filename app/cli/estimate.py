@@ -26,7 +26,7 @@ _DEFAULT_CONTEXT = 8_192
 _FLAGS = frozenset({
     "n-gpu-layers", "gpu-layers", "n-cpu-moe", "cpu-moe", "swa-full", "kv-unified", "no-kv-offload", "mla-attn",
     "ubatch-size", "enforce-eager", "kv-cache-memory-bytes", "cpu-offload-gb", "chunked-prefill-size",
-    "disable-cuda-graph", "engine-version",
+    "disable-cuda-graph", "num-speculative-tokens", "engine-version",
 })  # fmt: skip
 """Settings that change an estimate. `engine-version` is no flag: it says which defaults hold."""
 
@@ -110,7 +110,7 @@ def _weights(facts: ModelFacts, size: int | None, quant: str | None) -> Weights:
     """What the files hold, unless somebody says how large they are, or asks for another form of them."""
     form = None if quant is None else quantisation(quant)
     if size is not None:
-        return given(facts.shape, size, form, draft=facts.format == "safetensors")
+        return given(facts.shape, size, form)
     if form is not None and facts.format == "safetensors":
         return by_parameters(facts.shape, form)
     return facts.weights

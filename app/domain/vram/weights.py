@@ -74,22 +74,20 @@ def _layer(layer: Layer, form: Quantisation) -> LayerWeights:
     )
 
 
-def given(shape: Shape, total: int, quantisation: Quantisation | None = None, *, draft: bool = False) -> Weights:
-    """`total` bytes, divided among the parts as their parameters are.
+def given(shape: Shape, total: int, quantisation: Quantisation | None = None) -> Weights:
+    """`total` bytes that are loaded, divided among the parts as their parameters are.
 
     Where nothing says how the model is stored, its embedding and head take the bits that all numbers take on average.
-    `draft`: the bytes hold layers that only speculate too (a checkpoint's do), which are then left out.
     """
     form = quantisation or shape.quantisation
     guess = by_parameters(shape, form)
     if quantisation is None and total < 0.9 * guess.total:
         bits = total * 8 / max(1, shape.parameters)
         guess = by_parameters(shape, Quantisation(f"{bits:.2f} bits", bits, bits, bits))
-    beside = sum(_layer(layer, form).total for layer in shape.draft) if draft else 0.0
     # What is published in 16 bits is known better than the rest: only the layers are fitted to the sum.
     outside = guess.embedding + guess.head + guess.extra
     inside = guess.total - outside
-    factor = (total - outside) / (inside + beside) if inside and outside < total else 0.0
+    factor = (total - outside) / inside if inside and outside < total else 0.0
     if factor > 0:
         layers = tuple(layer.times(factor) for layer in guess.layers)
         return replace(guess, basis="given", layers=layers)
