@@ -26,7 +26,7 @@ from app.screens.base import ConsoleScreen, bindings
 from app.settings import Home, find_home, load_settings
 from app.store.fleet import look
 from widgets.chrome import Header, KeyLine
-from widgets.dialogs import ConfirmDialog, HelpScreen
+from widgets.dialogs import ConfirmDialog, HelpScreen, Section
 from widgets.escape import split_escape
 from widgets.keyboard import OrderedKeys
 from widgets.prompt import CommandLine
@@ -51,6 +51,7 @@ _SCREENS = {
     "logs": "app.screens.logs:LogsScreen",
     "play": "app.screens.playground:PlaygroundScreen",
     "access": "app.screens.access:AccessScreen",
+    "hosts": "app.screens.hosts:HostsScreen",
 }
 
 
@@ -248,7 +249,13 @@ class Console(OrderedKeys[None]):
     def do_access(self, _argument: str) -> None:
         self.go("access")
 
+    def do_hosts(self, _argument: str) -> None:
+        self.go("hosts")
+
     def do_open(self, argument: str) -> None:
+        self.go("deployment", argument or None)
+
+    def do_fix(self, argument: str) -> None:
         self.go("deployment", argument or None)
 
     def do_stop(self, argument: str) -> None:
@@ -284,8 +291,25 @@ class Console(OrderedKeys[None]):
             self.go(self._visited.pop())
 
     def do_help(self, _argument: str) -> None:
+        if not isinstance(self.screen, ConsoleScreen):
+            return
+        words = self.screen.in_question()
+        if words:
+            self._explain(words)
+        else:
+            self._show_help([])
+
+    @work(thread=True, group="help", exclusive=True)
+    def _explain(self, words: list[str]) -> None:
+        from app.screens.explain import explained
+
+        sections = explained(self.home, words)
+        self.call_from_thread(self._show_help, sections)
+
+    def _show_help(self, explained: list[Section]) -> None:
         if isinstance(self.screen, ConsoleScreen):
-            self.push_screen(HelpScreen("Keys", self._help(self.screen.NAME), glyphs=self.glyphs))
+            sections = [*explained, *self._help(self.screen.NAME)]
+            self.push_screen(HelpScreen("Keys", sections, glyphs=self.glyphs))
 
     def do_theme(self, argument: str) -> None:
         names = [theme.name for theme in THEMES]

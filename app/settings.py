@@ -1,18 +1,21 @@
 """The config file, the directories and the presets: everything that a person may set, read in one place."""
 
 import difflib
+import hashlib
 import math
 import os
+import stat
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
-from app.domain.detection import Rule, parse_rules
 from app.domain.engines import Preset, parse_presets
 from app.domain.failures import StokerError
+from app.domain.hosts import check_host_name, parse_address
+from app.domain.rules import Rule, parse_rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +25,15 @@ class ServerSettings:
     `resume_after_reboot` starts active deployments again after a reboot. `env` is added to the environment of the
     server, and so of every engine; it is the only way in for a variable, since the server does not inherit the one of
     whoever started it. `log_quota` bounds the bytes of all attempts' logs together; the oldest go first, but never
-    the first failed attempt of a streak.
+    the first failed attempt of a streak. A start is given up after `start_stall` seconds without a sign of getting on,
+    and after `start_ceiling` seconds in any case.
     """
 
     resume_after_reboot: bool = False
     env: Mapping[str, str] = field(default_factory=dict)
     log_quota: int = 2_000_000_000
+    start_stall: float = 300.0
+    start_ceiling: float = 1_200.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +58,38 @@ class EdgeSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class HostSettings:
+    """`[hosts.NAME]`: a machine beside this one.
+
+    `address` is one that `app.domain.hosts.parse_address` takes. `region` and `tier` are the operator's own words, for
+    choosing by them. `price` is that of one GPU for an hour, in the currency of the account.
+    """
+
+    address: str
+    region: str = ""
+    tier: str = ""
+    price: float = 0.0
+
+    def __post_init__(self) -> None:
+        parse_address(self.address)
+
+    @property
+    def price_per_hour_micro(self) -> int:
+        """The price of one GPU for an hour in millionths."""
+        return round(self.price * 1_000_000)
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The whole of `config.toml`. Every field has a default, so an absent file is a valid one.
 
-    `keymap` gives the console's actions other keys, by action id; several are parted by commas.
+    `hosts` are the machines beside this one, by name. `keymap` gives the console's actions other keys, by action id;
+    several are parted by commas.
     """
 
     server: ServerSettings = field(default_factory=ServerSettings)
     edge: EdgeSettings = field(default_factory=EdgeSettings)
+    hosts: Mapping[str, HostSettings] = field(default_factory=dict)
     keymap: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -112,6 +142,20 @@ class Home:
         """Locked by the gateway for as long as it lives; holds its pid."""
         return self.state / "gateway.lock"
 
+    @property
+    def runtime(self) -> Path:
+        """Where sockets are: a path so short that the name of any socket below it fits (107 bytes on Linux)."""
+        digest = hashlib.sha256(os.fsencode(self.state)).hexdigest()[:12]
+        return Path(f"/tmp/stoker-{os.getuid()}-{digest}")  # noqa: S108 # `make_runtime` refuses another's directory
+
+    def make_runtime(self) -> Path:
+        """Create the directory for sockets, for its owner only, and return it. CONFIG_INVALID if it is another's."""
+        self.runtime.mkdir(mode=0o700, exist_ok=True)
+        found = self.runtime.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+            raise StokerError("CONFIG_INVALID", f"{self.runtime} is not ours alone.", "Remove it.")
+        return self.runtime
+
     def make(self) -> None:
         """Create the directories, readable by their owner only."""
         for path in (self.state, self.config, self.attempts, self.keys, self.spool, self.models, self.backups):
@@ -134,6 +178,11 @@ def load_settings(home: Home) -> Settings:
     """Read `config.toml`. An unknown key or a wrong type is CONFIG_INVALID with file, key and the nearest valid one."""
     path = home.config / "config.toml"
     settings: Settings = _build(Settings, _read_toml(path), path.name, "")
+    for name in settings.hosts:
+        try:
+            check_host_name(name)
+        except ValueError as error:
+            raise StokerError("CONFIG_INVALID", f"{path.name}: {error}") from error
     return settings
 
 
@@ -145,9 +194,9 @@ def load_presets(home: Home) -> dict[str, Preset]:
 
 
 def load_rules(home: Home) -> tuple[Rule, ...]:
-    """The failure rules, in the order in which they are tried: the user's own `failures.toml`, then those that ship."""
+    """The failure rules: the user's own `failures.toml`, which beat all others, then those that ship with stoker."""
     shipped = tomllib.loads((resources.files("assets") / "failures.toml").read_text("utf-8"))
-    return parse_rules(_read_toml(home.config / "failures.toml")) + parse_rules(shipped)
+    return parse_rules(_read_toml(home.config / "failures.toml"), own=True) + parse_rules(shipped)
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -174,12 +223,32 @@ def _build(cls: Any, data: Mapping[str, Any], file: str, prefix: str) -> Any:
         kind = hints[key]
         if is_dataclass(kind) and isinstance(value, dict):
             values[key] = _build(kind, value, file, f"{dotted}.")
+        elif _holds_tables(kind) and isinstance(value, dict):
+            values[key] = {
+                name: _table(get_args(kind)[1], each, file, f"{dotted}.{name}") for name, each in value.items()
+            }
         elif not _fits(value, kind):
             wanted = getattr(kind, "__name__", str(kind))
             raise StokerError("CONFIG_INVALID", f"{file}: `{dotted}` must be {wanted}, not {value!r:.80}.")
         else:
             values[key] = value
-    return cls(**values)
+    missing = [f.name for f in fields(cls) if f.name not in values and f.default is f.default_factory is MISSING]
+    if missing:
+        raise StokerError("CONFIG_INVALID", f"{file}: `{prefix}{missing[0]}` is missing.")
+    try:
+        return cls(**values)
+    except ValueError as error:
+        raise StokerError("CONFIG_INVALID", f"{file}: `{prefix.rstrip('.')}`: {error}") from error
+
+
+def _holds_tables(kind: Any) -> bool:
+    return get_origin(kind) is not None and is_dataclass(get_args(kind)[1])
+
+
+def _table(cls: Any, value: object, file: str, dotted: str) -> Any:
+    if not isinstance(value, dict):
+        raise StokerError("CONFIG_INVALID", f"{file}: `{dotted}` must be a table, not {value!r:.80}.")
+    return _build(cls, value, file, f"{dotted}.")
 
 
 def _fits(value: object, kind: Any) -> bool:

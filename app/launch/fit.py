@@ -1,5 +1,6 @@
 """Whether a configuration fits this machine's memory, known before it is started: llama.cpp on the processor."""
 
+import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -11,6 +12,7 @@ from app.domain.vram.gpus import Gpu
 from app.domain.vram.setup import Estimate, Setup
 from app.domain.vram.solve import largest_context
 from app.launch.facts import ModelFacts, from_gguf
+from app.launch.memory import ADDRESS_SPACE, PER_CORE
 from app.launch.models import at_hand
 from app.settings import Home
 
@@ -21,7 +23,8 @@ _ENGINE = "llama.cpp"
 class Fit:
     """What one replica takes, and what there is: bytes of memory in all and available now.
 
-    `limit` is the least of what is available and what the replica may use; `context` the largest that fits there.
+    `limit` is the least of what is available and what a replica's own limit leaves for its buffers; `context` is the
+    largest that fits there.
     """
 
     estimate: Estimate
@@ -41,7 +44,9 @@ def fit(spec: VariantSpec, home: Home) -> Fit | None:
         return None
     facts = _facts(found.path)
     total, available = memory()
-    limit = available if spec.memory_limit is None else min(available, spec.memory_limit)
+    limit = available
+    if spec.memory_limit is not None:  # one of address space, of which the program maps more than it keeps
+        limit = min(available, max(0, spec.memory_limit - ADDRESS_SPACE - PER_CORE * (os.cpu_count() or 1)))
     setup = _setup(spec, Gpu("this machine", limit, host=True))
     return Fit(
         estimate=estimate(facts.shape, facts.weights, setup),

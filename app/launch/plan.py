@@ -95,7 +95,12 @@ def plan_change(
     except StokerError as error:
         return Plan(name, options.replicas or replicas, (from_error("model", error),))
     merged = _merge(replace(spec, model=model, engine=options.engine or spec.engine), options)
-    return _finish(name, options.replicas or replicas, merged, presets, home, ())
+    return plan_variant(name, merged, options.replicas or replicas, presets, home)
+
+
+def plan_variant(name: str, spec: VariantSpec, replicas: int, presets: Mapping[str, Preset], home: Home) -> Plan:
+    """The plan of running `spec` as deployment `name`, which exists."""
+    return _finish(name, replicas, spec, presets, home, ())
 
 
 def free_name(base: str, taken: Collection[str]) -> str:
