@@ -13,7 +13,6 @@ from app.domain.facts import Deployment, Instance
 from app.domain.fix import Fix
 from app.domain.fleet import Fleet
 from app.feed import Rate, Traffic, traffic
-from app.launch.doctor import examine
 from app.launch.mend import KnownFixes, failed_instance
 from app.machines import Machines, machines
 from app.render import deployment as render
@@ -23,7 +22,7 @@ from app.render.deployment import Document
 from app.render.detail import words_of
 from app.render.fixes import fix_lines
 from app.render.states import instance_cell
-from app.render.words import UNKNOWN, ago, span
+from app.render.words import UNKNOWN, ago, latency, span
 from app.screens import bundling
 from app.screens.base import ConsoleScreen, bindings
 from app.screens.fixing import choose_fix
@@ -120,6 +119,8 @@ class FleetScreen(ConsoleScreen):
         return Facts(traffic(home, fleet.now), machines(home, fleet.now), self.console.selected, fixes)
 
     def _examined(self, home: Home) -> list[RenderLine]:
+        from app.launch.doctor import examine  # not for the first frame of those who have deployments
+
         at, lines = self._examination
         if time.monotonic() - at >= _EXAMINE_EVERY_S:
             lines = check_lines([c for c in examine(home) if c.name in _FIRST_CHECKS or c.result != "pass"])
@@ -188,13 +189,16 @@ class FleetScreen(ConsoleScreen):
         head: list[Span] = [(document["name"], "plain"), (status.text, status.tone), (render.ready(document), "plain")]
         model, engine, backend = (document[key] for key in ("model", "engine", "backend"))
         requests = f"{rate.requests:.1f}" if rate.requests else UNKNOWN
-        ttft = UNKNOWN if rate.ttft_us is None else span(rate.ttft_us)
+        ttft = UNKNOWN if rate.ttft_us is None else latency(rate.ttft_us)
         rest = (model, engine, backend, requests, ttft) if wide else (f"{model} {engine} {backend}",)
         return self.line(*head, *((text, "plain") for text in rest))
 
     def _draw_detail(self) -> None:
         row = self._selected()
-        lines: list[Line] = [] if row is None or self._fleet is None else self._detail(*row[:2], self._fleet)
+        lines: list[Line] = []
+        if row is not None and self._fleet is not None:
+            self.show_fetch(self._fleet, row[1])
+            lines = self._detail(*row[:2], self._fleet)
         lines += summary_lines(self, self._machines)
         self.query_one("#detail", Lines).set_lines(lines)
 
