@@ -45,7 +45,12 @@ class Telemetry:
         """Sample for ever."""
         try:
             while True:
-                await self._follow_config()
+                try:
+                    await self._follow_config()
+                except LeaseLost:
+                    raise
+                except Exception:
+                    log.exception("The hosts could not be read from the config. It is tried again.")
                 await asyncio.sleep(CONFIG_EVERY_S)
         finally:
             await self._end(set(self._tasks))

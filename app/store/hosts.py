@@ -12,7 +12,7 @@ SLOTS = 720
 """An hour of them; a later one takes the place of the one an hour before."""
 
 History = Mapping[tuple[str, str], Sequence[Sample]]
-"""Samples of the last hour, oldest first, by the name of the host and the uuid of the GPU."""
+"""Samples, oldest first, by the name of the host and the uuid of the GPU."""
 
 
 def hosts(connection: sqlite3.Connection) -> list[HostFacts]:
@@ -33,11 +33,11 @@ def hosts(connection: sqlite3.Connection) -> list[HostFacts]:
     ]
 
 
-def history(connection: sqlite3.Connection, now: int) -> History:
-    """The samples of the hour before `now` (UTC microseconds)."""
+def history(connection: sqlite3.Connection, now: int, slots: int = SLOTS) -> History:
+    """The samples of the last `slots` steps before `now` (UTC microseconds)."""
     found: dict[tuple[str, str], list[Sample]] = {}
     for row in connection.execute(
-        "SELECT * FROM gpu_samples WHERE at > ? ORDER BY at", (now - SLOTS * SLOT_US,)
+        "SELECT * FROM gpu_samples WHERE at > ? ORDER BY at", (now - slots * SLOT_US,)
     ).fetchall():
         sample = Sample(row["at"], row["vram_used"], row["utilization"], row["temperature_c"], row["power_mw"])
         found.setdefault((row["host"], row["uuid"]), []).append(sample)
