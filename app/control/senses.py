@@ -107,7 +107,15 @@ class Senses:
 
     def _alive(self, instance: Instance, resource: Resource, engine: str) -> Seen:
         loading = instance.state is State.PENDING and self._judge.loading(resource.key, engine)
-        return Seen(resource.started_at, resource.pid, resource.endpoint, loading=loading)
+        return Seen(
+            resource.started_at,
+            resource.pid,
+            resource.endpoint,
+            loading=loading,
+            container=resource.container,
+            preparing=resource.presence == "preparing",
+            progress=resource.progress,
+        )
 
 
 async def _no_room(
@@ -120,7 +128,7 @@ async def _no_room(
             continue
         spec = specs[deployment.variant_id]
         try:
-            reason = no_room(spec, await backends[spec.backend].probe())
+            reason = no_room(spec, await backends[spec.place].probe())
         except CouldNotLook as error:
             reason = str(error)
         if reason:

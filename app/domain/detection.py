@@ -80,6 +80,8 @@ def judge(
         return "KILLED_EXTERNALLY", "its keeper was killed"
     if ended.signal in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         return "KILLED_EXTERNALLY", f"ended by {signal.Signals(ended.signal).name}"
+    # What the backend says of a start that never ran stands before anything that an engine printed.
+    lines = (ended.error, *lines) if ended.error else lines
     for rule in rules:
         if (rule.engines and engine not in rule.engines) or (rule.limited and not limited):
             continue

@@ -25,7 +25,10 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """One replica. `drained` says that the gateway has let go of it since it was last told to."""
+    """One replica. `drained` says that the gateway has let go of it since it was last told to.
+
+    `container` is the id of what it runs in, `progress` how far the host is with what it has to fetch first.
+    """
 
     id: str
     name: str
@@ -49,6 +52,8 @@ class Instance:
     retry_at: int | None = None
     observed_at: int | None = None
     unreachable_since: int | None = None
+    container: str | None = None
+    progress: str | None = None
 
     @property
     def down_at(self) -> int | None:
@@ -101,6 +106,8 @@ class Ended:
 class Seen:
     """What a successful look showed of one attempt. `ended` is None while it lives.
 
+    It is `preparing` while image or weights are brought to the host, which `progress` puts into words.
+
     `ready` says that it has answered with a real token, `lost` that it did and no longer does.
     """
 
@@ -111,6 +118,9 @@ class Seen:
     ready: bool = False
     lost: bool = False
     ended: Ended | None = None
+    container: str | None = None
+    preparing: bool = False
+    progress: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

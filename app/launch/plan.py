@@ -6,7 +6,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from app.domain.engines import Preset, compute_threads, render_command
+from app.domain.containers import docker_run
+from app.domain.engines import CONTAINERS, Preset, compute_threads, render_command
 from app.domain.failures import StokerError
 from app.domain.variant import FlagValue, VariantSpec
 from app.launch.checks import Check, check_name, check_spec, from_error
@@ -16,7 +17,6 @@ from app.settings import Home
 
 DEFAULT_ENGINE = "llama.cpp"
 DEFAULT_BACKEND = "process"
-DEFAULT_KV_TYPE = "f16"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def plan_launch(options: Options, home: Home, presets: Mapping[str, Preset], tak
         backend=DEFAULT_BACKEND,
         context=preset.context if preset else 0,
         seqs=preset.seqs if preset else 0,
-        kv_type=DEFAULT_KV_TYPE,
+        kv_type=preset.kv_types[0] if preset else "",
     )
     base = slug(model)
     name = options.name if options.name is not None else free_name(base, taken)
@@ -107,9 +107,14 @@ def free_name(base: str, taken: Collection[str]) -> str:
 
 def _merge(spec: VariantSpec, options: Options) -> VariantSpec:
     flags: dict[str, FlagValue] = {k: v for k, v in {**spec.flags, **options.flags}.items() if v != ""}
+    boxed = options.host or options.image or options.gpus
     return replace(
         spec,
-        backend=options.backend or spec.backend,
+        backend=options.backend or (CONTAINERS if boxed else spec.backend),
+        host=options.host or spec.host,
+        image=options.image or spec.image,
+        digest=spec.digest if options.image is None else None,
+        gpus=options.gpus or spec.gpus,
         context=spec.context if options.context is None else options.context,
         seqs=spec.seqs if options.seqs is None else options.seqs,
         kv_type=options.kv_type or spec.kv_type,
@@ -127,4 +132,5 @@ def _finish(
     if all(check.result != "fail" for check in checks):
         threads = compute_threads(os.cpu_count())
         command = render_command(presets[spec.engine], spec, name, sys.executable, threads)
+        command = docker_run(presets[spec.engine], spec, command)
     return Plan(name, replicas, checks, spec, command)
