@@ -37,7 +37,7 @@ class DockerHost:
         self._address = address
         self._folder = folder
         self._ssh: Connection | None = None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._api: Any = None
 
     @property

@@ -176,7 +176,8 @@ class Controller:
             self.actor.released -= released
         for name, look in self.watcher.looks.items():
             reachable = look.failing_since is None
-            if self._reachable.get(name, True) != reachable:
+            # The first look counts too: the rows may say of a backend what an earlier server found.
+            if (look.resources is not None or not reachable) and self._reachable.get(name) != reachable:
                 await self.write(mark_reachable, name, None if reachable else self.clock.now())
                 self._reachable[name] = reachable
 

@@ -7,8 +7,10 @@ import asyncio
 import contextlib
 import importlib.util
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Coroutine
@@ -24,6 +26,8 @@ from backends.base import Backend, Container, InstanceSpec, Mount, Resource
 from backends.docker import DockerBackend
 from backends.process import ProcessBackend, sweep
 from tests.docker.daemon import IMAGE, Daemon
+from tests.docker.fixtures import TlsHost
+from tests.docker.remote import NAME, Remote
 
 T = TypeVar("T")
 OWNER = f"owner-{uuid.uuid4()}"
@@ -208,12 +212,16 @@ class DockerHarness:
     """Real containers of a daemon of the tests' own."""
 
     def __init__(self, folder: Path, request: pytest.FixtureRequest) -> None:
-        self.daemon: Daemon = request.getfixturevalue("docker_daemon")
         self.root = folder / "attempts"
         self.root.mkdir()
-        self.address: str | None = self.daemon.address
+        self._sockets = Path(tempfile.mkdtemp(prefix="stk-"))
+        self.daemon, self.address = self._reach(request)
         self._opened: list[DockerBackend] = []
         self.backend = self.reopened()
+
+    def _reach(self, request: pytest.FixtureRequest) -> tuple[Daemon, str]:
+        daemon: Daemon = request.getfixturevalue("docker_daemon")
+        return daemon, daemon.address
 
     def reopened(self) -> DockerBackend:
         return self._open(OWNER)
@@ -260,14 +268,40 @@ class DockerHarness:
             left = self.daemon.docker("ps", "-aq", "--filter", f"label=io.stoker.owner={owner}").split()
             if left:
                 self.daemon.docker("rm", "-f", "-v", *left)
+        assert not list(self._sockets.glob("*"))
+        shutil.rmtree(self._sockets, ignore_errors=True)
 
     def _open(self, owner: str) -> DockerBackend:
-        backend = DockerBackend(self.root, owner, self.address)
+        backend = DockerBackend(self.root, owner, self.address, sockets=self._sockets)
         self._opened.append(backend)
         return backend
+
+
+class DockerOverSsh(DockerHarness):
+    """The same on a host whose loopback and network are not ours."""
+
+    def _reach(self, request: pytest.FixtureRequest) -> tuple[Daemon, str]:
+        host: Remote = request.getfixturevalue("docker_remote")
+        patch = request.getfixturevalue("monkeypatch")
+        for name, value in host.environment.items():
+            patch.setenv(name, value)
+        return host.daemon, f"ssh://{NAME}"
+
+
+class DockerOverTls(DockerHarness):
+    """The same by a port that takes orders from whoever has the right certificate, and from nobody else."""
+
+    def _reach(self, request: pytest.FixtureRequest) -> tuple[Daemon, str]:
+        host: TlsHost = request.getfixturevalue("docker_tls")
+        patch = request.getfixturevalue("monkeypatch")
+        patch.setenv("DOCKER_CERT_PATH", str(host.certificates))
+        patch.setenv("REQUESTS_CA_BUNDLE", "/etc/ssl/certs/ca-certificates.crt")  # must make no difference
+        return host.daemon, host.address
 
 
 HARNESSES: dict[str, Callable[[Path, pytest.FixtureRequest], BackendHarness]] = {
     "process": ProcessHarness,
     "docker": DockerHarness,
+    "docker-ssh": DockerOverSsh,
+    "docker-tls": DockerOverTls,
 }
