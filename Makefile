@@ -45,5 +45,5 @@ clean:
 
 .venv/dev.stamp: .venv/run.stamp
 	@echo "Installing what the tests need into .venv ..."
-	@$(PIP) install -e '.[local,dev]'
+	@$(PIP) install -e '.[local,signed,dev]'
 	@touch $@

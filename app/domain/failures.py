@@ -36,11 +36,11 @@ class Failure:
 
     def remedy_for(self, evidence: str) -> str:
         """What to do, as far as the evidence says which kind of it this is."""
-        return next((v.remedy for v in self.variations if re.search(v.pattern, evidence)), self.remedy)
+        return next((v.remedy for v in self.variations if re.search(v.pattern, evidence, re.I)), self.remedy)
 
     def retry_for(self, evidence: str) -> Retry:
         """What the server does about it by itself, likewise."""
-        return next((v.retry for v in self.variations if re.search(v.pattern, evidence)), self.retry)
+        return next((v.retry for v in self.variations if re.search(v.pattern, evidence, re.I)), self.retry)
 
 
 _ROWS = (

@@ -13,6 +13,7 @@ from app.domain.variant import FlagValue, VariantSpec
 from app.launch.checks import Check, check_name, check_spec, from_error
 from app.launch.models import resolve, slug
 from app.launch.options import Options
+from app.launch.pinning import pin
 from app.settings import Home
 
 DEFAULT_ENGINE = "llama.cpp"
@@ -80,7 +81,8 @@ def plan_launch(options: Options, home: Home, presets: Mapping[str, Preset], tak
     )
     base = slug(model)
     name = options.name if options.name is not None else free_name(base, taken)
-    plan = _finish(name, options.replicas or 1, _merge(spec, options), presets, home, (check_name(name, taken),))
+    merged, pinned = pin(_merge(spec, options), options.image)
+    plan = _finish(name, options.replicas or 1, merged, presets, home, (check_name(name, taken), *pinned))
     return replace(plan, base=base)
 
 
@@ -93,7 +95,8 @@ def plan_change(
     except StokerError as error:
         return Plan(name, options.replicas or replicas, (from_error("model", error),))
     merged = _merge(replace(spec, model=model, engine=options.engine or spec.engine), options)
-    return _finish(name, options.replicas or replicas, merged, presets, home, ())
+    merged, pinned = pin(merged, options.image)
+    return _finish(name, options.replicas or replicas, merged, presets, home, pinned)
 
 
 def free_name(base: str, taken: Collection[str]) -> str:

@@ -1,4 +1,4 @@
-"""A host of its own behind a cable: a network namespace with an sshd and a Docker daemon, whose loopback is not ours."""
+"""A host behind a cable: a network namespace with an sshd and a Docker daemon, whose loopback is not ours."""
 
 import os
 import shutil
@@ -48,6 +48,7 @@ def remote(folder: Path) -> Iterator[Remote]:
     ssh = shutil.which("ssh")
     if program is None or ssh is None:
         pytest.skip("no sshd on this machine (Debian: openssh-server)")
+    Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # which Debian leaves to a service manager
     with _namespace() as (space, cable, address):
         # Not `ip netns exec`, which hides the control groups.
         prefix = ("nsenter", f"--net=/var/run/netns/{space}")
