@@ -59,6 +59,11 @@ class Follower:
         self._thread = threading.Thread(target=self._run, name=f"log-{path.name}", daemon=True)
         self._thread.start()
 
+    @property
+    def alive(self) -> bool:
+        """Whether it still does anything."""
+        return self._thread.is_alive()
+
     def close(self) -> None:
         """Give up following."""
         self._closed.set()

@@ -22,6 +22,8 @@ from backends.docker_spec import (
 
 COMPLETE = ".stoker-complete"
 """In a volume of weights, once all of them are there."""
+BUILT_HERE = "localhost/"
+"""What images are called that were built on the host and are in no registry."""
 _MEGA = 1_000_000
 _PIECE = 1 << 20
 
@@ -108,6 +110,8 @@ def find_image(api: Any, images: tuple[str, ...], preparation: Preparation) -> s
         except ImageNotFound:
             continue
         return image
+    if images[-1].startswith(BUILT_HERE):
+        raise StartFailed(f"image pull: {images[-1]}: not found on the host, and built nowhere else")
     pull(api, images[-1], preparation)
     return images[-1]
 
