@@ -65,12 +65,16 @@ ACTIONS = (
     Action(
         "fleet.stop", ("s",), "fleet", "stop", "Stop it after requests in flight", "stop", "NAME", True, writes=True
     ),
+    Action("fleet.fix", ("f",), "fleet", "fix", "Choose what mends it", "fix", "NAME", footer=True),
+    Action("fleet.bundle", ("b",), "fleet", "bundle", "Make one redacted archive of what happened to it"),
     Action("fleet.start", ("S",), "fleet", "start", "Start it, or try again", "start", "NAME", writes=True),
     Action("fleet.restart", ("r",), "fleet", "restart", "Start its instances anew", "restart", "NAME", writes=True),
     Action("fleet.remove", ("x",), "fleet", "remove", "Remove it for good", "rm", "NAME", writes=True),
     Action("fleet.filter", ("slash",), "fleet", "filter", "Show only what matches", footer=True),
     Action("fleet.sort", ("o",), "fleet", "sort", "Sort by the next column"),
     Action("fleet.copy", ("y",), "fleet", "copy", "Copy its URL"),
+    Action("deployment.fix", ("f",), "deployment", "fix", "Choose what mends it; a number picks", footer=True),
+    Action("deployment.bundle", ("b",), "deployment", "bundle", "Make one redacted archive of what happened to it"),
     Action("deployment.logs", ("L",), "deployment", "logs", "Show the log of its instance", footer=True),
     Action("deployment.play", ("p",), "deployment", "play", "Talk to it", footer=True),
     Action(

@@ -12,11 +12,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from app.domain.detection import Rule, parse_rules
 from app.domain.engines import Preset, parse_presets
 from app.domain.failures import StokerError
 from app.domain.hosts import check_host_name, parse_address
 from app.domain.images import POLICIES, Policy
+from app.domain.rules import Rule, parse_rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +26,15 @@ class ServerSettings:
     `resume_after_reboot` starts active deployments again after a reboot. `env` is added to the environment of the
     server, and so of every engine; it is the only way in for a variable, since the server does not inherit the one of
     whoever started it. `log_quota` bounds the bytes of all attempts' logs together; the oldest go first, but never
-    the first failed attempt of a streak.
+    the first failed attempt of a streak. A start is given up after `start_stall` seconds without a sign of getting on,
+    and after `start_ceiling` seconds in any case.
     """
 
     resume_after_reboot: bool = False
     env: Mapping[str, str] = field(default_factory=dict)
     log_quota: int = 2_000_000_000
+    start_stall: float = 300.0
+    start_ceiling: float = 1_200.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,9 +216,9 @@ def load_presets(home: Home) -> dict[str, Preset]:
 
 
 def load_rules(home: Home) -> tuple[Rule, ...]:
-    """The failure rules, in the order in which they are tried: the user's own `failures.toml`, then those that ship."""
+    """The failure rules: the user's own `failures.toml`, which beat all others, then those that ship with stoker."""
     shipped = tomllib.loads((resources.files("assets") / "failures.toml").read_text("utf-8"))
-    return parse_rules(_read_toml(home.config / "failures.toml")) + parse_rules(shipped)
+    return parse_rules(_read_toml(home.config / "failures.toml"), own=True) + parse_rules(shipped)
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

@@ -143,7 +143,7 @@ class TestOwn:
         assert "llama.cpp" in shipped
         (home.config / "engines.toml").write_text(
             '["my.cpp"]\nformats = ["gguf"]\ncommand = ["my"]\narguments = []\nowned = []\nkey_env = "K"\n'
-            'health = "/h"\nloading = "x"\ncontext = 1\nseqs = 1\nkv_types = ["f16"]\n'
+            'health = "/h"\ncontext = 1\nseqs = 1\nkv_types = ["f16"]\n'
         )
         assert load_presets(home).keys() == shipped.keys() | {"my.cpp"}
 

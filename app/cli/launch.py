@@ -7,9 +7,9 @@ import click
 
 from app.cli.output import emit, note, say
 from app.cli.params import (
+    SIZE,
+    TOKENS,
     Command,
-    ContextType,
-    MemoryType,
     SettingType,
     VariableType,
     json_option,
@@ -32,11 +32,11 @@ _OPTIONS = (
     click.option("--host", help="Where it runs: a host of `stoker hosts ls`. [this machine]"),
     click.option("--image", help="The image to run, by tag or digest. [the engine's]"),
     click.option("--gpus", help="GPUs for the container: all, count=2, or indexes: 0,1. [none]"),
-    click.option("--ctx", "context", type=ContextType(), help="Context of one request in tokens: 4096, 32k."),
+    click.option("--ctx", "context", type=TOKENS, help="Context of one request in tokens: 4096, 32k."),
     click.option("--seqs", type=click.IntRange(1, 1024), help="Requests served at once by one replica."),
     click.option("--kv-type", help="Type of the KV cache: T, or K/V."),
     click.option("--replicas", type=click.IntRange(1, 1000), help="How many instances."),
-    click.option("--memory", type=MemoryType(), help="Host memory that one instance may use: 400M, 2G."),
+    click.option("--memory", type=SIZE, help="Host memory that one instance may use: 400M, 2G."),
     click.option(
         "--env",
         type=VariableType(),

@@ -30,7 +30,7 @@ from app.domain.status import derive
 from app.domain.variant import VariantSpec
 from app.launch.models import at_hand
 from app.settings import Home, Settings, load_presets, load_rules, load_settings
-from app.store import read
+from app.store import findings, read
 from app.store.sqlite import connect_reader
 from app.store.write import LeaseLost, Store, beat_lease
 from backends.base import Backend, CouldNotLook
@@ -155,6 +155,7 @@ class Controller:
             # What this server was told to take down is not a reboot's; the next one resumes it.
             resume=self.settings.server.resume_after_reboot and not self.jobs.shut_down,
         )
+        await self._record_findings()
         plans = [(d, rules.reconcile(d, world)) for d in rows.deployments]
         moved = [(d, a) for d, a in plans if a or derive(d.wish, d.replicas, d.instances)[0] != d.status]
         if moved:
@@ -180,6 +181,11 @@ class Controller:
             if (look.resources is not None or not reachable) and self._reachable.get(name) != reachable:
                 await self.write(mark_reachable, name, None if reachable else self.clock.now())
                 self._reachable[name] = reachable
+
+    async def _record_findings(self) -> None:
+        if found := tuple(self.senses.found):
+            await self.write(findings.record, found)
+            del self.senses.found[: len(found)]
 
     def _act(self, deployment: Deployment, actions: list[rules.Action], specs: dict[str, VariantSpec]) -> None:
         instances = {i.id: i for i in deployment.instances}

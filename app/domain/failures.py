@@ -66,6 +66,11 @@ _ROWS = (
     Failure("UPSTREAM_TIMEOUT", "The engine was silent for too long.", "Stream the answer, or ask for less.", 504),
     # A launch that cannot begin.
     Failure("MODEL_NOT_FOUND", "There is no such model.", "Give `smollm2` or the path of a GGUF file."),
+    Failure(
+        "MODEL_GATED",
+        "The hub does not open this model to us.",
+        "Accept its terms on the hub, and give a token that may read it: `HF_TOKEN`.",
+    ),
     Failure("CONFIG_INVALID", "A setting is not valid.", "Correct the setting that is named."),
     Failure("NAME_TAKEN", "A deployment of this name exists.", "Choose another: `--name NAME`."),
     Failure(
@@ -105,6 +110,7 @@ _ROWS = (
                 "The registry does not answer the host; it is tried again. Check its address and that it runs.",
                 Retry.BACKOFF,
             ),
+            Variation(r"no space left", "Free some space where the host keeps its images: `docker system df`."),
             Variation(
                 r"verification failed|unexpected EOF|checksum|digest",
                 "A layer arrived damaged; it is tried again. If it stays so, push the image anew.",
@@ -114,8 +120,8 @@ _ROWS = (
     ),
     Failure(
         "GPU_ACCESS",
-        "The container host cannot give a GPU to a container.",
-        "Install the driver and the container toolkit of the GPU's vendor there, or launch without `--gpus`.",
+        "The engine sees no GPU that it can use.",
+        "Check the driver and the container toolkit: `nvidia-smi`, on the host and inside.",
     ),
     # A start that failed.
     Failure(
@@ -148,6 +154,11 @@ _ROWS = (
     Failure("DISK_FULL", "The disk is full.", "Free some space, then start again."),
     Failure(
         "ENTRYPOINT_MISSING", "The engine's program is not installed.", "Install it: `pip install 'stoker[local]'`."
+    ),
+    Failure(
+        "STARTUP_TIMEOUT",
+        "The engine did not become ready in time.",
+        "A smaller model, less context, or a higher `server.start_ceiling`.",
     ),
     Failure(
         "CONTAINER_EXITED",

@@ -99,6 +99,11 @@ def plan_change(
     return _finish(name, options.replicas or replicas, merged, presets, home, pinned)
 
 
+def plan_variant(name: str, spec: VariantSpec, replicas: int, presets: Mapping[str, Preset], home: Home) -> Plan:
+    """The plan of running `spec` as deployment `name`, which exists."""
+    return _finish(name, replicas, spec, presets, home, ())
+
+
 def free_name(base: str, taken: Collection[str]) -> str:
     """`base`, or `base-2`, `base-3` … if that is in use."""
     number, name = 1, base

@@ -86,6 +86,10 @@ class ConsoleScreen(Screen[None]):
         """Somebody came here to see this deployment. Called before the screen is shown, the first time before it is
         composed."""
 
+    def in_question(self) -> list[str]:
+        """Codes, statuses and phases of what the cursor is on, which `?` explains above the keys."""
+        return []
+
     def read(self, home: Home, fleet: Fleet | None) -> Any:
         """What the screen shows beyond `fleet`, read from store and files. Runs in a thread, at most 4 times a second.
 

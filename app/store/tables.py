@@ -101,6 +101,20 @@ class Attempt(SQLModel, table=True):
     kept: int = 0
 
 
+class FindingRow(SQLModel, table=True):
+    __tablename__ = "findings"
+    id: int | None = Field(default=None, primary_key=True)
+    attempt_id: str = Field(foreign_key="attempts.id")
+    at: int
+    rule: str
+    code: str
+    kind: str
+    line: int | None = None
+    position: int | None = None
+    evidence: str
+    captured: str = "{}"
+
+
 class Event(SQLModel, table=True):
     __tablename__ = "events"
     id: int | None = Field(default=None, primary_key=True)

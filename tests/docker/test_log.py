@@ -18,16 +18,19 @@ def test_a_follower_goes_on_where_another_stopped(docker_daemon: Daemon, tmp_pat
     log = tmp_path / "head.log"
     try:
         for _ in range(5):
-            follower = Follower(host.client, container, tmp_path, [])
-            size = log.stat().st_size if log.exists() else 0
-            until(lambda f=follower, s=size: f.done.is_set() or (log.exists() and log.stat().st_size > s))
-            follower.close()
-            until(lambda f=follower: not f.alive)
+            _follow_for_a_while(Follower(host.client, container, tmp_path, []), log)
         last = Follower(host.client, container, tmp_path, [])
         until(last.done.is_set)
         assert log.read_text().splitlines() == [f"line {n}" for n in range(COUNT)]
     finally:
         docker_daemon.docker("rm", "-f", container)
+
+
+def _follow_for_a_while(follower: Follower, log: Path) -> None:
+    size = log.stat().st_size if log.exists() else 0
+    until(lambda: follower.done.is_set() or (log.exists() and log.stat().st_size > size))
+    follower.close()
+    until(lambda: not follower.alive)
 
 
 def test_what_the_disk_has_beyond_the_record_is_written_anew(docker_daemon: Daemon, tmp_path: Path) -> None:

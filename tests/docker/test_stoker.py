@@ -44,7 +44,7 @@ def failure(stoker: Stoker, name: str) -> Any:
 
 def serves(stoker: Stoker, name: str, attempt: int) -> bool:
     found = instance(stoker, name)
-    return found["phase"] == "serving" and found["attempt"] == attempt
+    return bool(found["phase"] == "serving" and found["attempt"] == attempt)
 
 
 @pytest.mark.timeout(240)
