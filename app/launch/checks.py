@@ -77,7 +77,7 @@ def check_spec(spec: VariantSpec, presets: Mapping[str, Preset], home: Home) -> 
         return
     boxed = spec.backend == CONTAINERS
     yield _engine(preset, boxed)
-    yield _model(spec.model, preset, home)
+    yield _repository(spec.model, preset) if spec.model.source == "hub" else _model(spec.model, preset, home)
     if at_hand(spec.model, home) is None:
         yield _room(home, spec.model.size or 0)
     yield _backend(spec.backend)
@@ -133,12 +133,19 @@ def _installed(preset: Preset) -> Check:
     return failed("engine", "ENTRYPOINT_MISSING", f"{preset.name} is not installed: no module `{preset.module}`.")
 
 
+def _repository(model: ModelRef, preset: Preset) -> Check:
+    """A model of the hub, which only an engine that fetches it by itself can be given."""
+    if preset.container is None or preset.container.cache is None:
+        return failed("model", "MODEL_NOT_FOUND", f"`{model.name}` is neither the bundled model nor a file.")
+    return passed("model", f"{model.name}, which {preset.name} fetches from the hub by itself")
+
+
 def _model(model: ModelRef, preset: Preset, home: Home) -> Check:
     found = at_hand(model, home)
     if found is None:
         return Check("model", "warn", "not here yet, fetched from the hub first", "MUST_REDOWNLOAD")
     path = Path(found.path)
-    if not path.is_file():
+    if not path.is_file() and (model.format == "unknown" or not path.is_dir()):
         return failed("model", "MODEL_NOT_FOUND", f"`{path}` is not a file.")
     if not os.access(path, os.R_OK):
         return failed("model", "MODEL_NOT_FOUND", f"`{path}` may not be read.", "Give yourself the right to read it.")
