@@ -52,6 +52,7 @@ ACTIONS = (
     ),
     Action("app.play", ("4",), EVERYWHERE, "play", "Go to the playground", "play", "NAME"),
     Action("app.access", ("6",), EVERYWHERE, "access", "Go to keys and requests", "access"),
+    Action("app.hosts", ("7",), EVERYWHERE, "hosts", "Go to hosts and GPUs", "hosts"),
     Action("app.command", ("colon",), EVERYWHERE, "command", "Type a command", footer=True),
     Action("app.palette", ("ctrl+p",), EVERYWHERE, "palette", "Search all commands"),
     Action("app.help", ("question_mark",), EVERYWHERE, "help", "Show the keys that work here", "help", footer=True),

@@ -51,6 +51,7 @@ _SCREENS = {
     "logs": "app.screens.logs:LogsScreen",
     "play": "app.screens.playground:PlaygroundScreen",
     "access": "app.screens.access:AccessScreen",
+    "hosts": "app.screens.hosts:HostsScreen",
 }
 
 
@@ -236,7 +237,11 @@ class Console(OrderedKeys[None]):
         self.go("fleet")
 
     def do_launch(self, argument: str) -> None:
-        self.go("launch", argument or None)
+        from app.screens.launch import LaunchScreen
+
+        self.go("launch")
+        if argument and isinstance(self.screen, LaunchScreen):
+            self.screen.fill(argument)
 
     def do_logs(self, argument: str) -> None:
         self.logs_of = argument if argument.startswith("@") else None
@@ -247,6 +252,9 @@ class Console(OrderedKeys[None]):
 
     def do_access(self, _argument: str) -> None:
         self.go("access")
+
+    def do_hosts(self, _argument: str) -> None:
+        self.go("hosts")
 
     def do_open(self, argument: str) -> None:
         self.go("deployment", argument or None)

@@ -69,7 +69,8 @@ def _name(row: Failure) -> str:
 
 def _commands() -> Iterator[tuple[str, ...]]:
     yield "command", "options", "what it does"
-    yield from _below(cli, click.Context(cli, info_name="stoker"))
+    # With its own settings: click remembers the help option of the first context that a command meets.
+    yield from _below(cli, click.Context(cli, info_name="stoker", **cli.context_settings))
 
 
 def _below(group: click.Group, context: click.Context) -> Iterator[tuple[str, ...]]:

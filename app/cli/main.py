@@ -39,6 +39,8 @@ _VERBS = {
     "request": ("app.cli.request:request", "Explain one request."),
     "explain": ("app.cli.explain:explain", "Say what a code, status or phase means."),
     "bundle": ("app.cli.bundle:bundle", "Make one redacted archive of what went wrong."),
+    "gpus": ("app.cli.gpus:gpus", "Show GPUs, here and elsewhere, and who holds them."),
+    "hosts": ("app.cli.hosts:hosts", "Add, list, test and remove hosts."),
     "doctor": ("app.cli.doctor:doctor", "Check this installation."),
     "completion": ("app.cli.completion:completion", "Print the completion script of a shell."),
 }

@@ -21,6 +21,7 @@ from app.control.jobs import Jobs
 from app.control.look import Watcher
 from app.control.retention import prune
 from app.control.senses import Senses
+from app.control.telemetry import Telemetry
 from app.domain import reconcile as rules
 from app.domain.facts import Deployment, Instance, Weights
 from app.domain.failures import StokerError
@@ -78,13 +79,21 @@ class Controller:
         self.watcher = Watcher(self._wake.set)
         self.actor = Actor(home, owner, presets, settings.server.env, self._wake.set)
         self.jobs = Jobs(home, self.clock, epoch, self.write, self._wake.set)
+        self.telemetry = Telemetry(home, settings, self.write)
         self.senses = Senses(home, settings, presets, load_rules(home), self._wake.set)
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Work until `stopping` is set. Raises LeaseLost when another server has taken over."""
         loops = [
             asyncio.create_task(work)
-            for work in (self._passes(), self._polls(), self._beats(), self._prunes(), self.gateway.run())
+            for work in (
+                self._passes(),
+                self._polls(),
+                self._beats(),
+                self._prunes(),
+                self.gateway.run(),
+                self.telemetry.run(),
+            )
         ]
         stop = asyncio.create_task(stopping.wait())
         try:

@@ -84,13 +84,14 @@ _ROWS = (
         "The image policy does not allow this image.",
         "Choose an image that it allows, or change `[images]` in config.toml.",
     ),
-    # A host that cannot be used.
+    # A host.
     Failure(
         "HOST_UNREACHABLE",
-        "The host cannot be reached.",
-        "Check the host and the way to it: `stoker hosts ls`.",
+        "The host or its container daemon cannot be reached.",
+        "Check network, address and daemon; what runs there is left alone until it answers.",
         retry=Retry.BACKOFF,
     ),
+    Failure("PROVIDER_AUTH", "The host or provider refuses our credentials.", "Correct the key or its rights."),
     Failure(
         "IMAGE_PULL_FAILED",
         "The host could not get the image.",
@@ -117,11 +118,6 @@ _ROWS = (
                 Retry.BACKOFF,
             ),
         ),
-    ),
-    Failure(
-        "GPU_ACCESS",
-        "The engine sees no GPU that it can use.",
-        "Check the driver and the container toolkit: `nvidia-smi`, on the host and inside.",
     ),
     # A start that failed.
     Failure(
@@ -150,6 +146,11 @@ _ROWS = (
     Failure("ARCH_UNSUPPORTED", "The engine does not know this architecture.", "Choose another model or engine."),
     Failure("MUST_REDOWNLOAD", "The weights are not where they should be.", "Fetch the file again, then start."),
     Failure("BAD_FLAG", "The engine refused a flag.", "Correct the flag: `stoker change NAME --set key=value`."),
+    Failure(
+        "GPU_ACCESS",
+        "The container runtime cannot give out GPUs.",
+        "Install the NVIDIA container toolkit there, then `nvidia-ctk runtime configure`.",
+    ),
     Failure("PORT_IN_USE", "The port is taken by another program.", "Choose another port, or let stoker choose."),
     Failure("DISK_FULL", "The disk is full.", "Free some space, then start again."),
     Failure(

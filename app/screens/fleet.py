@@ -1,5 +1,6 @@
 """Fleet: every deployment in a table, and below it the one under the cursor: its instances, or why it failed."""
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -12,8 +13,8 @@ from app.domain.facts import Deployment, Instance
 from app.domain.fix import Fix
 from app.domain.fleet import Fleet
 from app.feed import Rate, Traffic, traffic
-from app.launch.doctor import examine
 from app.launch.mend import KnownFixes, failed_instance
+from app.machines import Machines, machines
 from app.render import deployment as render
 from app.render.cells import Line as RenderLine
 from app.render.checks import check_lines
@@ -21,10 +22,11 @@ from app.render.deployment import Document
 from app.render.detail import words_of
 from app.render.fixes import fix_lines
 from app.render.states import instance_cell
-from app.render.words import UNKNOWN, ago, span
+from app.render.words import UNKNOWN, ago, latency, span
 from app.screens import bundling
 from app.screens.base import ConsoleScreen, bindings
 from app.screens.fixing import choose_fix
+from app.screens.gpus import summary_lines
 from app.screens.quick import launch_bundled
 from app.settings import Home
 from widgets.chrome import Rule
@@ -52,7 +54,9 @@ _WIDE = (
 )
 _NARROW = (_NAME, _STATUS, _READY, Column("model", "MODEL", minimum=16, priority=6))
 _SORTS = ("name", "status", "ready", "model", "rate", "ttft")
-_FIRST_CHECKS = ("cpu", "llama.cpp", "model")
+_FIRST_CHECKS = ("cpu", "gpu", "llama.cpp", "model")
+_EXAMINE_EVERY_S = 5.0
+"""To ask a GPU's driver may take it out of its sleep."""
 
 _FIXES_SHOWN = 4
 
@@ -61,9 +65,10 @@ Row = tuple[Document, Deployment, Rate]
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """The traffic, and what would mend the deployment that was selected when it was read."""
+    """The traffic, the GPUs, and what would mend the deployment that was selected when it was read."""
 
     traffic: Traffic
+    machines: Machines
     selected: str | None
     fixes: Sequence[Fix]
 
@@ -87,11 +92,12 @@ class FleetScreen(ConsoleScreen):
         self._traffic = Traffic()
         self._known: KnownFixes | None = None
         self._fixes: dict[str | None, Sequence[Fix]] = {}
+        self._machines = Machines()
         self._fleet: Fleet | None = None
         self._filter = ""
         self._sort, self._reverse = "name", False
         self._followed: str | None = None
-        self._checks: list[RenderLine] | None = None
+        self._examination: tuple[float, list[RenderLine]] = (-_EXAMINE_EVERY_S, [])
 
     def body(self) -> Iterable[Widget]:
         glyphs = self.console.glyphs
@@ -106,10 +112,20 @@ class FleetScreen(ConsoleScreen):
 
     def read(self, home: Home, fleet: Fleet | None) -> Any:
         if fleet is None or not fleet.deployments:
-            return list(check_lines([c for c in examine(home) if c.name in _FIRST_CHECKS or c.result != "pass"]))
+            return self._examined(home)
         self._known = self._known or KnownFixes(home)
         selected = next((d for d in fleet.deployments if d.name == self.console.selected), None)
-        return Facts(traffic(home, fleet.now), self.console.selected, self._known.of(selected))
+        fixes = self._known.of(selected)
+        return Facts(traffic(home, fleet.now), machines(home, fleet.now), self.console.selected, fixes)
+
+    def _examined(self, home: Home) -> list[RenderLine]:
+        from app.launch.doctor import examine  # not for the first frame of those who have deployments
+
+        at, lines = self._examination
+        if time.monotonic() - at >= _EXAMINE_EVERY_S:
+            lines = check_lines([c for c in examine(home) if c.name in _FIRST_CHECKS or c.result != "pass"])
+            self._examination = time.monotonic(), lines
+        return lines
 
     def show(self, fleet: Fleet | None, facts: Any) -> None:
         self._fleet = fleet
@@ -122,7 +138,8 @@ class FleetScreen(ConsoleScreen):
             return
         if self.focused is None:
             self.set_focus(self.query_one(LineTable))  # at once: later it could take the focus from a line being typed
-        self._traffic, self._fixes = facts.traffic, {facts.selected: facts.fixes}
+        self._traffic, self._machines = facts.traffic, facts.machines
+        self._fixes = {facts.selected: facts.fixes}
         self._draw()
 
     def _welcome(self, checks: list[RenderLine] | None) -> None:
@@ -172,13 +189,17 @@ class FleetScreen(ConsoleScreen):
         head: list[Span] = [(document["name"], "plain"), (status.text, status.tone), (render.ready(document), "plain")]
         model, engine, backend = (document[key] for key in ("model", "engine", "backend"))
         requests = f"{rate.requests:.1f}" if rate.requests else UNKNOWN
-        ttft = UNKNOWN if rate.ttft_us is None else span(rate.ttft_us)
+        ttft = UNKNOWN if rate.ttft_us is None else latency(rate.ttft_us)
         rest = (model, engine, backend, requests, ttft) if wide else (f"{model} {engine} {backend}",)
         return self.line(*head, *((text, "plain") for text in rest))
 
     def _draw_detail(self) -> None:
         row = self._selected()
-        lines: list[Line] = [] if row is None or self._fleet is None else self._detail(*row[:2], self._fleet)
+        lines: list[Line] = []
+        if row is not None and self._fleet is not None:
+            self.show_fetch(self._fleet, row[1])
+            lines = self._detail(*row[:2], self._fleet)
+        lines += summary_lines(self, self._machines)
         self.query_one("#detail", Lines).set_lines(lines)
 
     def _detail(self, document: Document, deployment: Deployment, fleet: Fleet) -> list[Line]:

@@ -33,6 +33,7 @@ _INSTANCES_WIDE = 6
 _MARKS_TOLD = 4
 _PLOT = (6, 10)
 """Fewest and most lines of a plot; where there is less room a line of sparks stands for it."""
+_NOTE = "last hour"
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,8 +188,10 @@ class Overview:
         each = (width - GAP) // 2
         # The heading has the last value there is, which need not be of now.
         heading = "TTFT" if times[-1] is not None else "LAST TTFT"
-        left = plot(rates, each, height, Axis("REQ/S", _rate, "1 h ago"), glyphs=self._glyphs)
-        right = plot(times, each, height, Axis(heading, _latency, "1 h ago"), style="cyan", glyphs=self._glyphs)
+        left = plot(rates, each, height, Axis("REQ/S", _rate, "1 h ago", note=_NOTE), glyphs=self._glyphs)
+        right = plot(
+            times, each, height, Axis(heading, _latency, "1 h ago", note=_NOTE), style="cyan", glyphs=self._glyphs
+        )
         return [[(" ", "plain"), *line] for line in beside(left, right, each, GAP)]
 
     def _sparks(self, width: int) -> Line:

@@ -16,8 +16,9 @@ def look(home: Home, name: str | None = None) -> Fleet:
         variants = {d.variant_id for d in found} | {i.variant_id for d in found for i in d.instances}
         specs = read.specs(connection, sorted(variants))
         lease = read.lease(connection)
+        fetches = read.fetches(connection)
     beat = None if lease is None else (lease["boot_id"], lease["beat"])
-    return Fleet(found, specs, _judge(home, beat), endpoint(home), time.time_ns() // 1_000)
+    return Fleet(found, specs, _judge(home, beat), endpoint(home), time.time_ns() // 1_000, fetches)
 
 
 def endpoint(home: Home) -> str | None:

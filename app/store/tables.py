@@ -211,3 +211,24 @@ class ChatTurn(SQLModel, table=True):
     took_us: int | None = None
     tokens_in: int | None = None
     tokens_out: int | None = None
+
+
+class HostLook(SQLModel, table=True):
+    __tablename__ = "host_looks"
+    host: str = Field(primary_key=True)
+    look: str
+    reserves: str = "{}"
+    since: int
+    answered_at: int | None = None
+
+
+class GpuSample(SQLModel, table=True):
+    __tablename__ = "gpu_samples"
+    host: str = Field(primary_key=True, foreign_key="host_looks.host")
+    uuid: str = Field(primary_key=True)
+    slot: int = Field(primary_key=True)
+    at: int
+    vram_used: int | None = None
+    utilization: int | None = None
+    temperature_c: int | None = None
+    power_mw: int | None = None
