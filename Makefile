@@ -1,5 +1,6 @@
 # make run    a model on this machine: environment, engine, bundled model, then stoker itself
 # make test   everything that this machine can check
+# make image  the image that serves a GGUF file in a container, for this machine's Docker daemon, without a registry
 # make lint   only what reads the code; make bench: figures; make clean: what the others made
 
 PYTHON ?= python3
@@ -8,7 +9,7 @@ WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(4, 1 + (os.cpu_count() or 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test lint bench clean
+.PHONY: run test lint image bench clean
 
 run: .venv/run.stamp
 	@$(BIN)/stoker
@@ -21,6 +22,9 @@ lint: .venv/dev.stamp
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+image: .venv/run.stamp
+	@$(BIN)/python -I -m backends.llamacpp_image
 
 bench: .venv/dev.stamp
 	@for name in reconcile store start gateway console widgets detection vram; do $(BIN)/python -m bench.$$name || exit 1; done
@@ -41,5 +45,5 @@ clean:
 
 .venv/dev.stamp: .venv/run.stamp
 	@echo "Installing what the tests need into .venv ..."
-	@$(PIP) install -e '.[local,dev]'
+	@$(PIP) install -e '.[local,signed,dev]'
 	@touch $@

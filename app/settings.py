@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from app.domain.engines import Preset, parse_presets
 from app.domain.failures import StokerError
 from app.domain.hosts import check_host_name, parse_address
+from app.domain.images import POLICIES, Policy
 from app.domain.rules import Rule, parse_rules
 
 
@@ -80,6 +81,26 @@ class HostSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ImageSettings:
+    """`[images]`: which images an engine may run.
+
+    `policy` is `any`, `allow` (what `allow` matches), `pinned` (given by digest) or `signed` (by one of `keys`, paths
+    of public keys in PEM form). `allow` holds patterns such as `registry.example/team/*`; set, it binds under `pinned`
+    and `signed` too.
+    """
+
+    policy: Policy = "any"
+    allow: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.policy not in POLICIES:
+            raise ValueError(f"`{self.policy}` is no policy; give one of {', '.join(POLICIES)}.")
+        if self.policy == "signed" and not self.keys:
+            raise ValueError("the policy `signed` needs `keys`: paths of public keys.")
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The whole of `config.toml`. Every field has a default, so an absent file is a valid one.
 
@@ -90,6 +111,7 @@ class Settings:
     server: ServerSettings = field(default_factory=ServerSettings)
     edge: EdgeSettings = field(default_factory=EdgeSettings)
     hosts: Mapping[str, HostSettings] = field(default_factory=dict)
+    images: ImageSettings = field(default_factory=ImageSettings)
     keymap: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -231,7 +253,7 @@ def _build(cls: Any, data: Mapping[str, Any], file: str, prefix: str) -> Any:
             wanted = getattr(kind, "__name__", str(kind))
             raise StokerError("CONFIG_INVALID", f"{file}: `{dotted}` must be {wanted}, not {value!r:.80}.")
         else:
-            values[key] = value
+            values[key] = tuple(value) if isinstance(value, list) else value
     missing = [f.name for f in fields(cls) if f.name not in values and f.default is f.default_factory is MISSING]
     if missing:
         raise StokerError("CONFIG_INVALID", f"{file}: `{prefix}{missing[0]}` is missing.")
@@ -252,6 +274,10 @@ def _table(cls: Any, value: object, file: str, dotted: str) -> Any:
 
 
 def _fits(value: object, kind: Any) -> bool:
+    if get_origin(kind) is Literal:
+        return isinstance(value, str)
+    if get_origin(kind) is tuple:
+        return isinstance(value, list) and all(isinstance(item, get_args(kind)[0]) for item in value)
     if get_origin(kind) is not None:
         inner = get_args(kind)[1]
         return isinstance(value, dict) and all(isinstance(item, inner) for item in value.values())

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-Presence = Literal["alive", "exited"]
+Presence = Literal["preparing", "alive", "exited"]
 
 
 class CouldNotLook(Exception):
@@ -38,12 +38,41 @@ class Capabilities:
 
 
 @dataclass(frozen=True, slots=True)
+class Mount:
+    """A file or folder of this machine that the container sees at `target`, for reading only."""
+
+    source: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """What a container is made of besides the program. `port` is what the engine listens on inside.
+
+    `images` are tried in order: the first that the host has, else the last is pulled. `gpus` are indexes or UUIDs, or
+    `all`; `gpu_count` is any that many instead. `user` is `UID:GID`, the image's own if None. `cache` is a folder
+    inside that outlives the container, for what the engine downloads. `shm_bytes` is shared memory, Docker's default if
+    None.
+    """
+
+    images: tuple[str, ...]
+    port: int
+    mounts: tuple[Mount, ...] = ()
+    gpus: tuple[str, ...] = ()
+    gpu_count: int | None = None
+    user: str | None = None
+    cache: str | None = None
+    shm_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class InstanceSpec:
     """One attempt to be created: the intent, and the rendered program for hosts that run programs.
 
     `owner` is the id of this installation and `epoch` the lease epoch that commits the intent; both label the
     resource. `secrets` maps environment names to values that reach the engine but no argv, log or row.
     `directory` is the attempt's own, on this machine. `memory_limit` is in bytes of host memory, None for no limit.
+    `container` is for hosts that run containers.
     """
 
     owner: str
@@ -57,6 +86,7 @@ class InstanceSpec:
     env: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict)
     memory_limit: int | None = None
+    container: Container | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +112,12 @@ class Exit:
 class Resource:
     """One thing of ours that a backend holds, found by its owner label.
 
-    `key` is the idempotency key it was created with (the attempt's id). `endpoint` is the base URL that the engine
-    reported, once it listens. `pid` is the engine's. Times are UTC microseconds.
+    It is `preparing` while what it needs is brought to the host, and `progress` says in words how far that is;
+    `started_at` is then when that began.
+
+    `key` is the idempotency key it was created with (the attempt's id). `endpoint` is the base URL at which the
+    engine listens, or will. `pid` is the engine's, on its host; `container` the id of what it runs in. Times are UTC
+    microseconds.
     """
 
     key: str
@@ -95,6 +129,8 @@ class Resource:
     pid: int | None = None
     endpoint: str | None = None
     exit: Exit | None = None
+    container: str | None = None
+    progress: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,4 +168,8 @@ class Backend(Protocol):
 
     async def delete(self, key: str) -> None:
         """Let go of an ended attempt: it is no longer observed, its directory stays. A repeat is harmless."""
+        ...
+
+    async def close(self) -> None:
+        """End what was kept up to reach the host; called when nothing of ours is left to be reached there."""
         ...

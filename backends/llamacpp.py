@@ -1,9 +1,9 @@
 """`python -I -m backends.llamacpp --model FILE …`: llama.cpp's server in a process of its own, through xllamacpp.
 
 Flags are spelled as llama-server spells them; the table below is the subset that is mapped. What differs from
-llama-server: the address is always on loopback and the port free to choose (`--port` 0, the default), the base URL is
-written to the file named by STOKER_ENDPOINT_FILE once the model is loaded, the API key comes from LLAMA_API_KEY, and
-nothing is fitted to the memory behind the operator's back.
+llama-server: the port is free to choose unless one is given (`--port` 0, the default), the base URL is written to the
+file named by STOKER_ENDPOINT_FILE once the model is loaded, the API key comes from LLAMA_API_KEY, and nothing is fitted
+to the memory behind the operator's back.
 
 Exit status: 0 after SIGTERM or SIGINT, 1 for a wrong flag or whatever the engine could not do, which its own last
 lines say. A SIGTERM while the model loads ends the process by that signal: loading cannot be interrupted otherwise.
@@ -116,6 +116,10 @@ def _alias(params: Any, name: str) -> None:
     params.model_alias = {name}
 
 
+def _listen(params: Any, address: str) -> None:
+    params.hostnames = [address]
+
+
 def _place(params: Any, rules: str) -> None:
     """Add rules (`pattern=buffer`, with commas between) for where tensors go."""
     params.tensor_buft_overrides = ",".join(filter(None, (params.tensor_buft_overrides, rules)))
@@ -153,6 +157,7 @@ def _set_template_arguments(params: Any, values: dict[str, str]) -> None:
 FLAGS: dict[str, Flag] = {
     "model": _text("model.path"),
     "alias": Flag(_alias, str),
+    "host": Flag(_listen, str),
     "port": _whole("port", most=65_535),
     "ctx-size": _whole("n_ctx"),
     "parallel": _whole("n_parallel", least=1),

@@ -34,6 +34,11 @@ class Masker:
         """What can be said of the stream after `data`."""
         return self._mask(data, final=False) if data else b""
 
+    @property
+    def holds(self) -> bool:
+        """Whether something is held back, because it may be the beginning of a secret."""
+        return bool(self._held)
+
     def flush(self) -> bytes:
         """What was held back, at the end of the stream."""
         return self._mask(b"", final=True)

@@ -1,6 +1,6 @@
 """An engine's output on disk, and the directory it lies in.
 
-Used by the keeper: standard library only, and little of it.
+Used by the keeper too: standard library only, and little of it.
 """
 
 from __future__ import annotations
@@ -37,6 +37,10 @@ class Directory:
     def gone(self) -> bool:
         """Whether it was removed."""
         return os.fstat(self._fd).st_nlink == 0
+
+    def close(self) -> None:
+        """Let go of it."""
+        os.close(self._fd)
 
     def open(self, name: str, flags: int) -> int:
         return os.open(name, flags | os.O_CREAT, 0o600, dir_fd=self._fd)
@@ -94,6 +98,28 @@ class Output:
         self._unsaid = 0
         self._why = ""
         self._line_open = False
+
+    @property
+    def offset(self) -> int:
+        """How many bytes of output there are, the ones rotated away included."""
+        return self._offset
+
+    def resume(self, segments: list[dict[str, Any]], end: int) -> None:
+        """Go on after another writer, which left `segments`, at global offset `end`; what it wrote beyond goes."""
+        last = segments[-1]
+        fd = self._directory.open(str(last["name"]), os.O_WRONLY | os.O_APPEND)
+        size = min(os.fstat(fd).st_size, max(0, end - int(last["start"])))
+        os.ftruncate(fd, size)
+        self._fd, self.segments, self._offset = fd, segments, int(last["start"]) + size
+        self._head_end = int(segments[1]["start"]) if len(segments) > 1 else 0
+        self._room = (self._tail_bytes if len(segments) > 1 else self._head_bytes) - size
+
+    def close(self) -> None:
+        """Let go of the files; nothing more is written."""
+        for fd in (self._fd, self._times):
+            if fd >= 0:
+                os.close(fd)
+        self._fd = self._times = -1
 
     def write(self, data: bytes) -> None:
         """Append `data`, or drop and count what the disk does not take. Raises nothing."""

@@ -79,6 +79,9 @@ class ProcessBackend(Backend):
     async def delete(self, key: str) -> None:
         await asyncio.to_thread(self._delete, key)
 
+    async def close(self) -> None:
+        pass  # nothing stands between this machine and itself
+
     def _create(self, spec: InstanceSpec, key: str) -> None:
         if not _KEY.fullmatch(key):
             raise BackendRefused(f"{key!r:.80} cannot name an attempt")

@@ -2,5 +2,9 @@
 
 from hypothesis import settings
 
+from tests.docker.fixtures import docker_daemon, docker_remote, docker_tls
+
+__all__ = ["docker_daemon", "docker_remote", "docker_tls"]
+
 settings.register_profile("stoker", derandomize=True, deadline=None, database=None)
 settings.load_profile("stoker")

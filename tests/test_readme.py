@@ -36,4 +36,6 @@ def _toml(value: object) -> str:
         return str(value).lower()
     if isinstance(value, int) and value >= 1_000:
         return f"{value:_}"
+    if isinstance(value, tuple):
+        return str(list(value))
     return f'"{value}"' if isinstance(value, str) else str(value)

@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import secrets
+import stat
 import sys
 import time
 from collections.abc import Callable, Coroutine, Mapping
@@ -16,13 +17,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from app.domain import reconcile as rules
-from app.domain.engines import Preset, compute_threads, render_command
+from app.domain.engines import CONTAINERS, Preset, compute_threads, gpu_choice, inside, render_command
 from app.domain.facts import Instance
 from app.domain.failures import StokerError
-from app.domain.variant import VariantSpec
+from app.domain.variant import ModelRef, VariantSpec
+from app.launch.images import admit
 from app.launch.models import at_hand
 from app.settings import Home
-from backends.base import Backend, BackendRefused, CouldNotLook, InstanceSpec
+from backends.base import Backend, BackendRefused, Container, CouldNotLook, InstanceSpec, Mount
 
 log = logging.getLogger(__name__)
 
@@ -130,6 +132,7 @@ class Actor:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         spec = replace(spec, model=at_hand(spec.model, self._home) or spec.model)
         command = render_command(preset, spec, deployment, sys.executable, compute_threads(os.cpu_count()))
+        own = {preset.key_env: engine_key(directory)} if preset.key_env else {}
         return InstanceSpec(
             owner=self._owner,
             deployment=deployment,
@@ -140,9 +143,36 @@ class Actor:
             argv=command,
             directory=str(directory),
             env=self._env,
-            secrets={preset.key_env: engine_key(directory), **read_environment(self._home, spec)},
+            secrets={**own, **read_environment(self._home, spec)},
             memory_limit=spec.memory_limit,
+            container=self._container(preset, spec),
         )
+
+    def _container(self, preset: Preset, spec: VariantSpec) -> Container | None:
+        """What the engine runs in, on the backend that has containers."""
+        if spec.backend != CONTAINERS or preset.container is None:
+            return None
+        box = preset.container
+        mounts = () if spec.model.source == "hub" else (Mount(spec.model.path, inside(spec.model)),)
+        indexes, count = gpu_choice(spec.gpus)
+        return Container(
+            images=admit(self._home, spec, box.images),
+            port=box.port,
+            mounts=mounts,
+            gpus=indexes,
+            gpu_count=count,
+            user=_reader(spec.model),
+            cache=box.cache if spec.model.source == "hub" else None,
+            shm_bytes=box.shm_bytes,
+        )
+
+
+def _reader(model: ModelRef) -> str | None:
+    """The user who may read the weights, where not everybody may: an image's own user is a stranger here."""
+    if model.source == "hub":
+        return None
+    found = Path(model.path).stat()
+    return None if found.st_mode & stat.S_IROTH else f"{found.st_uid}:{found.st_gid}"
 
 
 def engine_key(directory: Path) -> str:

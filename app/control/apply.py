@@ -15,6 +15,7 @@ from app.domain.ids import ulid
 from app.domain.lifecycle import Phase, State, allowed
 from app.domain.status import Status, derive
 from app.domain.text import clean_text
+from app.domain.variant import VariantSpec
 from app.store import tables
 from app.store.jobs import submit
 
@@ -59,7 +60,7 @@ class Recorder:
         self.session.add(self.row)
 
     def _add(self) -> None:
-        spec = json.loads(self.session.get_one(tables.Variant, self.row.variant_id).spec)
+        spec = VariantSpec.from_json(json.loads(self.session.get_one(tables.Variant, self.row.variant_id).spec))
         taken = {row.name for row in self._instances()}
         name = next(n for i in range(1_000_000) if (n := f"{self.row.name}-{_letters(i)}") not in taken)
         instance = tables.Instance(
@@ -67,7 +68,7 @@ class Recorder:
             deployment_id=self.row.id,
             variant_id=self.row.variant_id,
             name=name,
-            backend=spec["backend"],
+            backend=spec.place,
             state=State.NON_BOOTSTRAP,
             phase=Phase.REGISTERING,
             since=self.now,

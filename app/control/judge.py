@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
 
 from app.control.progress import Reader
 from app.domain.detector import Detector, Rules
@@ -40,6 +41,9 @@ class Judge:
 
     def ended(self, attempt_id: str, spec: VariantSpec, how: Exit) -> Ended:
         """The verdict on an attempt at `spec` that ended."""
+        if attempt_id not in self._ended and how.error is not None and how.code is None:
+            told = self.refused(BackendRefused(how.error, how.errno))
+            self._ended[attempt_id] = replace(told, at=how.at)
         if attempt_id not in self._ended:
             reader = self.reader(attempt_id, spec, how.at)
             self.found += reader.finish(how.at)

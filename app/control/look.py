@@ -69,7 +69,8 @@ class Watcher:
                     found = await backend.observe()
             except (CouldNotLook, TimeoutError) as error:
                 if look.failing_since is None:
-                    log.warning("backend %s cannot be looked at: %s", name, error)
+                    why = str(error) or f"no answer in {LOOK_TIMEOUT_S:.0f} s"
+                    log.warning("backend %s cannot be looked at: %s", name, why)
                     look.failing_since = began
                     self._changed()
             else:

@@ -25,15 +25,16 @@ from app.control.telemetry import Telemetry
 from app.domain import reconcile as rules
 from app.domain.facts import Deployment, Instance, Weights
 from app.domain.failures import StokerError
+from app.domain.hosts import parse_address
 from app.domain.lifecycle import Phase, State
 from app.domain.status import derive
 from app.domain.variant import VariantSpec
 from app.launch.models import at_hand
-from app.settings import Home, Settings, load_presets, load_rules
+from app.settings import Home, Settings, load_presets, load_rules, load_settings
 from app.store import findings, read
 from app.store.sqlite import connect_reader
 from app.store.write import LeaseLost, Store, beat_lease
-from backends.base import Backend
+from backends.base import Backend, CouldNotLook
 
 POLL_S = 0.25
 """How often the store is asked whether anybody wrote to it; it costs microseconds."""
@@ -106,8 +107,18 @@ class Controller:
             await self.actor.close()
             await self.jobs.close()
             await self.watcher.close()
+            if self.jobs.shut_down:
+                await self._leave_hosts()
             await self.senses.close()
             self._writer.shutdown()
+
+    async def _leave_hosts(self) -> None:
+        """Everything is down: nothing is kept up to reach it any more."""
+        for place, backend in self._backends.items():
+            try:
+                await backend.close()
+            except CouldNotLook as error:
+                log.warning("the way to %s could not be closed: %s", place, error)
 
     async def write(self, change: Callable[..., None], *args: Any, **values: Any) -> None:
         """Run `change(session, …)` in one fenced transaction on the writer's thread."""
@@ -175,7 +186,8 @@ class Controller:
             self.actor.released -= released
         for name, look in self.watcher.looks.items():
             reachable = look.failing_since is None
-            if self._reachable.get(name, True) != reachable:
+            # The first look counts too: the rows may say of a backend what an earlier server found.
+            if (look.resources is not None or not reachable) and self._reachable.get(name) != reachable:
                 await self.write(mark_reachable, name, None if reachable else self.clock.now())
                 self._reachable[name] = reachable
 
@@ -212,11 +224,21 @@ class Controller:
             }
         return Rows(deployments, specs, weights, jobs)
 
-    def _backend(self, name: str) -> Backend:
-        if name not in self._backends:
+    def _backend(self, place: str) -> Backend:
+        """The backend of a place: `docker@gpu1` is the backend `docker` on the host `gpu1`."""
+        if place not in self._backends:
+            name, _, host = place.partition("@")
             (entry,) = entry_points(group="stoker.backends", name=name)
-            self._backends[name] = entry.load()(self.home.attempts, self.owner)
-        return self._backends[name]
+            self._backends[place] = entry.load()(self.home.attempts, self.owner, **self._where(host))
+        return self._backends[place]
+
+    def _where(self, host: str) -> dict[str, Any]:
+        """What a backend needs to know of a host beside this machine. One that is configured no more is not reached."""
+        if not host:
+            return {}
+        found = load_settings(self.home).hosts.get(host)
+        address = "" if found is None else str(parse_address(found.address))
+        return {"address": address, "host": host, "sockets": self.home.make_runtime()}
 
     async def _polls(self) -> None:
         last = None

@@ -124,10 +124,19 @@ class Senses:
 
     def _alive(self, instance: Instance, resource: Resource, spec: VariantSpec, now: int) -> Seen:
         reader = self._judge.reader(resource.key, spec, now)
-        seen = Seen(resource.started_at, resource.pid, resource.endpoint, loading=reader.loading)
+        seen = Seen(
+            resource.started_at,
+            resource.pid,
+            resource.endpoint,
+            loading=reader.loading,
+            container=resource.container,
+            preparing=resource.presence == "preparing",
+            fetching=resource.progress,
+        )
         if instance.state is not State.PENDING:
             return seen
-        reader.watch(resource.pid, now)
+        # A pid is one of the host's: on another host than this it says nothing here.
+        reader.watch(resource.pid if spec.host is None else None, now)
         return replace(seen, moved_at=reader.moved_at, progress=reader.progress)
 
 
@@ -141,7 +150,7 @@ async def _no_room(
             continue
         spec = specs[deployment.variant_id]
         try:
-            reason = no_room(spec, await backends[spec.backend].probe())
+            reason = no_room(spec, await backends[spec.place].probe())
         except CouldNotLook as error:
             reason = str(error)
         if reason:

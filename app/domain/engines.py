@@ -1,17 +1,44 @@
 """Engine presets, and the command that a variant becomes. Presets are data; see `assets/engines.toml`."""
 
 import difflib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from pathlib import PurePath
 from typing import Any
 
 from app.domain.failures import StokerError
-from app.domain.variant import VariantSpec
+from app.domain.variant import ModelRef, VariantSpec
+
+CONTAINERS = "docker"
+"""The backend whose engines run in containers."""
+WEIGHTS = "/models"
+"""Where the weights are mounted in a container."""
+_OPTIONAL = frozenset({"module", "container"})
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """How an engine runs in a container: `images` in the order in which they are tried, the last one is pulled.
+
+    `command` replaces the preset's; `arguments` come after the preset's own. `port` is what it listens on inside,
+    `cache` a folder inside where it keeps what it downloads, `shm_bytes` the shared memory that it needs.
+    """
+
+    images: tuple[str, ...]
+    command: tuple[str, ...]
+    port: int
+    arguments: tuple[str, ...] = ()
+    cache: str | None = None
+    shm_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """How one engine is started and recognised. `context` and `seqs` are the defaults of a launch."""
+    """How one engine is started and recognised. `context` and `seqs` are the defaults of a launch.
+
+    An engine without a `command` runs in containers only. `key_env` is empty where an engine can be given no key.
+    """
 
     name: str
     formats: tuple[str, ...]
@@ -24,6 +51,7 @@ class Preset:
     seqs: int
     kv_types: tuple[str, ...]
     module: str | None = None
+    container: Box | None = None
 
 
 def parse_presets(data: Mapping[str, Any]) -> dict[str, Preset]:
@@ -32,26 +60,41 @@ def parse_presets(data: Mapping[str, Any]) -> dict[str, Preset]:
     presets = {}
     for name, table in data.items():
         given = set(table) if isinstance(table, dict) else set()
-        if wrong := given - known or known - given - {"module"}:
+        if wrong := given - known or known - given - _OPTIONAL:
             word = "unknown" if given - known else "missing"
             raise StokerError("CONFIG_INVALID", f"engines.toml: {word} field `{min(wrong)}` of engine `{name}`.")
         values: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in table.items()
         }
+        if "container" in values:
+            values["container"] = _parse_box(name, values["container"])
         presets[name] = Preset(name=name, **values)
     return presets
+
+
+def _parse_box(name: str, table: Any) -> Box:
+    try:
+        values: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in table.items()
+        }
+        return Box(**values)
+    except (TypeError, AttributeError) as error:
+        raise StokerError("CONFIG_INVALID", f"engines.toml: `container` of engine `{name}`: {error}.") from error
 
 
 def render_command(preset: Preset, spec: VariantSpec, name: str, python: str, threads: int) -> tuple[str, ...]:
     """The argv that starts `spec` as deployment `name`: the preset's own arguments, then the user's flags.
 
+    For a container it is what runs inside, where the weights are below `WEIGHTS`.
+
     The engine is given `context` tokens for each of `seqs` sequences, so its total is their product. `threads` bounds
     the engine's compute threads. Raises BAD_FLAG for a flag that the preset owns.
     """
     key_type, _, value_type = spec.kv_type.partition("/")
+    box = preset.container if spec.backend == CONTAINERS else None
     values = {
         "python": python,
-        "model": spec.model.path,
+        "model": spec.model.path if box is None else inside(spec.model),
         "name": name,
         "ctx": spec.context,
         "total_ctx": spec.context * spec.seqs,
@@ -60,11 +103,33 @@ def render_command(preset: Preset, spec: VariantSpec, name: str, python: str, th
         "kv_k": key_type,
         "kv_v": value_type or key_type,
     }
-    words = [word.format(**values) for word in (*preset.command, *preset.arguments)]
+    if box is None:
+        parts = (*preset.command, *preset.arguments)
+    else:
+        values["port"] = box.port
+        parts = (*box.command, *preset.arguments, *box.arguments)
+    words = [word.format(**values) for word in parts]
     for flag, value in spec.flags.items():
         check_flag(preset, flag)
         words += [f"--{flag}"] if value is True else [f"--{flag}", str(value)]
     return tuple(words)
+
+
+def gpu_choice(gpus: str | None) -> tuple[tuple[str, ...], int | None]:
+    """`all`, `count=N` or indexes with commas, as (indexes or `all`, count). Raises CONFIG_INVALID."""
+    if not gpus:
+        return (), None
+    count = re.fullmatch(r"count=([1-9][0-9]?)", gpus)
+    if count:
+        return (), int(count[1])
+    if re.fullmatch(r"all|(\d{1,3}|GPU-[0-9A-Fa-f-]{4,40})(,(\d{1,3}|GPU-[0-9A-Fa-f-]{4,40}))*", gpus):
+        return tuple(gpus.split(",")), None
+    raise StokerError("CONFIG_INVALID", f"`{gpus}` names no GPUs.", "Give `all`, `count=2`, or indexes: `0,1`.")
+
+
+def inside(model: ModelRef) -> str:
+    """Where a container finds the model: its mounted file or folder, or its name on the hub."""
+    return model.path if model.source == "hub" else f"{WEIGHTS}/{PurePath(model.path).name}"
 
 
 def check_flag(preset: Preset, flag: str) -> None:

@@ -29,7 +29,10 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """One replica. `drained` says that the gateway has let go of it since it was last told to."""
+    """One replica. `drained` says that the gateway has let go of it since it was last told to.
+
+    `container` is the id of what it runs in, `progress` how far the host is with what it has to fetch first.
+    """
 
     id: str
     name: str
@@ -53,6 +56,8 @@ class Instance:
     retry_at: int | None = None
     observed_at: int | None = None
     unreachable_since: int | None = None
+    container: str | None = None
+    progress: str | None = None
 
     @property
     def down_at(self) -> int | None:
@@ -108,6 +113,8 @@ class Seen:
     `ready` says that it has answered with a real token, `lost` that it did and no longer does. `moved_at` is when it
     last gave a sign of getting on (a byte of output, memory taken), None if that is not known; `progress` says how far
     it was.
+
+    It is `preparing` while image or weights are brought to the host; `fetching` says in words how far that is.
     """
 
     started_at: int
@@ -119,6 +126,9 @@ class Seen:
     ended: Ended | None = None
     moved_at: int | None = None
     progress: str = ""
+    container: str | None = None
+    preparing: bool = False
+    fetching: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """What can go wrong: one table of codes that the commands, the gateway, the server and the docs read."""
 
+import re
 from dataclasses import dataclass
 from enum import Enum
 
@@ -13,6 +14,15 @@ class Retry(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Variation:
+    """A kind of a failure that its evidence tells by `pattern`, with a remedy and a retry of its own."""
+
+    pattern: str
+    remedy: str
+    retry: Retry = Retry.NEVER
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
     """One row of the catalogue: `meaning` and `remedy` are one line each; `http` is the status a client sees."""
 
@@ -22,6 +32,15 @@ class Failure:
     http: int | None = None
     retry: Retry = Retry.NEVER
     aliases: tuple[str, ...] = ()
+    variations: tuple[Variation, ...] = ()
+
+    def remedy_for(self, evidence: str) -> str:
+        """What to do, as far as the evidence says which kind of it this is."""
+        return next((v.remedy for v in self.variations if re.search(v.pattern, evidence, re.I)), self.remedy)
+
+    def retry_for(self, evidence: str) -> Retry:
+        """What the server does about it by itself, likewise."""
+        return next((v.retry for v in self.variations if re.search(v.pattern, evidence, re.I)), self.retry)
 
 
 _ROWS = (
@@ -60,6 +79,11 @@ _ROWS = (
         "Connect, or install the model by hand; see the README.",
         retry=Retry.BACKOFF,
     ),
+    Failure(
+        "IMAGE_NOT_ALLOWED",
+        "The image policy does not allow this image.",
+        "Choose an image that it allows, or change `[images]` in config.toml.",
+    ),
     # A host.
     Failure(
         "HOST_UNREACHABLE",
@@ -68,12 +92,34 @@ _ROWS = (
         retry=Retry.BACKOFF,
     ),
     Failure("PROVIDER_AUTH", "The host or provider refuses our credentials.", "Correct the key or its rights."),
-    # A start that failed.
     Failure(
         "IMAGE_PULL_FAILED",
-        "The engine's image cannot be fetched.",
-        "Check its name, the registry and the credentials for it.",
+        "The host could not get the image.",
+        "Try again, or give another image: `--image REF`.",
+        retry=Retry.BACKOFF,
+        variations=(
+            Variation(
+                r"unauthorized|no basic auth|authentication required|access denied|denied:",
+                "Log in to the registry as the user who runs stoker (`docker login`), then start again.",
+            ),
+            Variation(
+                r"manifest unknown|not found|name unknown|invalid reference",
+                "Check repository and tag: the registry has no such image.",
+            ),
+            Variation(
+                r"connection refused|no such host|i/o timeout|deadline exceeded|TLS handshake|network is unreachable",
+                "The registry does not answer the host; it is tried again. Check its address and that it runs.",
+                Retry.BACKOFF,
+            ),
+            Variation(r"no space left", "Free some space where the host keeps its images: `docker system df`."),
+            Variation(
+                r"verification failed|unexpected EOF|checksum|digest",
+                "A layer arrived damaged; it is tried again. If it stays so, push the image anew.",
+                Retry.BACKOFF,
+            ),
+        ),
     ),
+    # A start that failed.
     Failure(
         "OOM_KILLED",
         "The engine needs more GPU memory than there is.",
@@ -165,12 +211,12 @@ HEALTHY_AFTER_US = 600_000_000
 """Serving this long forgets earlier failures: ten minutes."""
 
 
-def retry_delay_us(code: str, count: int, served: bool) -> int | None:
+def retry_delay_us(code: str, count: int, served: bool, evidence: str = "") -> int | None:
     """Microseconds to wait before the next attempt after the `count`-th failure in a row with `code`; None for never.
 
     `served` says whether the variant has ever answered a request.
     """
-    retry = CATALOGUE[code].retry
+    retry = CATALOGUE[code].retry_for(evidence)
     if retry is Retry.NEVER:
         return None
     most = 2 if retry is Retry.ONCE and not served else ATTEMPTS_IN_A_ROW

@@ -152,10 +152,17 @@ def _alive(
     deployment: Deployment, instance: Instance, attempt: Attempt, plan: Plan, seen: Seen, world: World
 ) -> Iterator[Action]:
     role, why = plan.roles[instance.id], plan.why.get(instance.id, "was leaving already")
-    if attempt.started_at is None:
+    # What is only being prepared is not there yet: were it gone at the next look, it would be begun again.
+    if attempt.started_at is None and not seen.preparing:
         yield Change(instance.id, "seen at the backend", attempt={"started_at": seen.started_at})
-    if seen.pid != instance.pid or seen.endpoint != instance.endpoint:
-        yield Change(instance.id, "observed", instance={"pid": seen.pid, "endpoint": seen.endpoint})
+    observed = {
+        "pid": seen.pid,
+        "endpoint": seen.endpoint,
+        "container": seen.container,
+        "progress": seen.fetching,
+    }
+    if any(getattr(instance, name) != value for name, value in observed.items()):
+        yield Change(instance.id, "observed", instance=observed)
     if attempt.stop_at is not None:
         if attempt.id not in world.stops_sent:
             yield Stop(instance.id, attempt.id)
@@ -217,7 +224,10 @@ def _progress(instance: Instance, attempt: Attempt, seen: Seen, now: int) -> Ite
         return Change(instance.id, cause, (state, phase), **more)
 
     phase = instance.phase
-    if instance.state is State.PENDING:
+    if seen.preparing:
+        if phase is Phase.ALLOCATING:
+            yield move(State.PENDING, Phase.PULLING_IMAGE, "the host fetches what it needs")
+    elif instance.state is State.PENDING:
         if phase in (Phase.ALLOCATING, Phase.PULLING_IMAGE, Phase.COPYING_FILES):
             yield move(State.PENDING, Phase.STARTING, "the engine was started")
             phase = Phase.STARTING
@@ -241,7 +251,7 @@ def _progress(instance: Instance, attempt: Attempt, seen: Seen, now: int) -> Ite
 
 def _ended(instance: Instance, attempt: Attempt, ended: Ended, plan: Plan, world: World) -> Change:
     row: dict[str, Any] = {"ended_at": ended.at, "exit_code": ended.exit_code, "exit_signal": ended.exit_signal}
-    down: dict[str, Any] = {"pid": None, "endpoint": None, "ready_at": None, "drain_until": None}
+    down: dict[str, Any] = dict.fromkeys(("pid", "endpoint", "progress", "ready_at", "drain_until"))
     if ended.rebooted:
         return Change(instance.id, "the machine went down", (State.STOPPED, Phase.BY_SHUTDOWN), down, row)
     if attempt.failure_code is not None:
@@ -251,7 +261,7 @@ def _ended(instance: Instance, attempt: Attempt, ended: Ended, plan: Plan, world
     # Whatever the code: an engine that fails in two ways by turns would else be started for ever, and without a pause.
     healthy = instance.ready_at is not None and ended.at - instance.ready_at >= HEALTHY_AFTER_US
     count = 1 if healthy else instance.failure_count + 1
-    delay = retry_delay_us(ended.code, count, instance.served)
+    delay = retry_delay_us(ended.code, count, instance.served, ended.evidence)
     failure: dict[str, Any] = {
         "failure_code": ended.code,
         "failure_evidence": ended.evidence,

@@ -9,10 +9,13 @@ FlagValue = str | bool
 
 @dataclass(frozen=True, slots=True)
 class ModelRef:
-    """A model: what the user called it, where it comes from, and the file it is. `size` in bytes, None if unknown."""
+    """A model: what the user called it, where it comes from, and the file it is. `size` in bytes, None if unknown.
+
+    The `path` of one on the hub is its repository: the engine fetches it by itself.
+    """
 
     name: str
-    source: Literal["bundled", "file"]
+    source: Literal["bundled", "file", "hub"]
     path: str
     format: str = "gguf"
     size: int | None = None
@@ -25,6 +28,9 @@ class VariantSpec:
     `context` is tokens per request, `seqs` how many requests the engine serves at once. `kv_type` is `K/V` or one
     type for both. `flags` are passed to the engine as they are. `env_names` names variables whose values are kept
     outside the store, in the file `env-<env_file>.json` of the keys directory. `memory_limit` is bytes of host memory.
+    `host` is one of the configured hosts, None this machine. `image` is what the user asked for instead of the
+    preset's, and `digest` (`sha256:…`) what it was when that was asked. `gpus` is `all`, `count=N`, or indexes with
+    commas.
     """
 
     model: ModelRef
@@ -37,6 +43,15 @@ class VariantSpec:
     env_names: tuple[str, ...] = ()
     env_file: str | None = None
     memory_limit: int | None = None
+    host: str | None = None
+    image: str | None = None
+    digest: str | None = None
+    gpus: str | None = None
+
+    @property
+    def place(self) -> str:
+        """Backend and host in one word: `process`, `docker`, `docker@gpu1`."""
+        return self.backend if self.host is None else f"{self.backend}@{self.host}"
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-ready form that `from_json` reads back."""

@@ -10,18 +10,22 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Literal
 
-from app.domain.engines import Preset, check_flag, nearest
+from app.domain.engines import CONTAINERS, Preset, check_flag, gpu_choice, nearest
 from app.domain.failures import CATALOGUE, StokerError
 from app.domain.names import NAME_RULE, valid_name
+from app.domain.text import safe
 from app.domain.variant import FlagValue, ModelRef, VariantSpec
 from app.launch.fit import Fit
+from app.launch.images import admit
 from app.launch.models import at_hand
-from app.settings import Home
+from app.settings import Home, load_settings
 
 _FLAG = re.compile(r"[a-z0-9][a-z0-9-]*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ENGINE_BYTES = 134_217_728
 """Address space that an engine's interpreter and libraries map, at the least: llama.cpp's do with 130 MiB or more."""
+_CONTAINER_BYTES = 6_291_456
+"""The least memory that Docker gives a container: 6 MiB."""
 _TOTAL_CONTEXT = 2**31 - 1
 """llama.cpp keeps the total context in a 32-bit integer."""
 
@@ -72,12 +76,17 @@ def check_spec(spec: VariantSpec, presets: Mapping[str, Preset], home: Home) -> 
         near = nearest(spec.engine, list(presets))
         yield failed("engine", "CONFIG_INVALID", f"There is no engine `{spec.engine}`.", f"Did you mean `{near}`?")
         return
-    yield _installed(preset)
-    yield _model(spec.model, preset, home)
+    boxed = spec.backend == CONTAINERS
+    yield _engine(preset, boxed)
+    yield _repository(spec.model, preset) if spec.model.source == "hub" else _model(spec.model, preset, home)
     if at_hand(spec.model, home) is None:
         yield _room(home, spec.model.size or 0)
     yield _backend(spec.backend)
-    if spec.memory_limit is not None:
+    if boxed:
+        yield from _container(spec, preset, home)
+    elif spec.host or spec.image or spec.gpus:
+        yield failed("backend", "CONFIG_INVALID", "Host, image and GPUs are for containers.", "Use `--backend docker`.")
+    elif spec.memory_limit is not None:
         yield _memory(spec.memory_limit, spec.model.size or 0)
     yield _context(spec)
     yield _kv_type(spec.kv_type, preset)
@@ -108,10 +117,51 @@ def _gib(size: int) -> str:
     return f"{size / 2**30:.1f}"
 
 
+def _container(spec: VariantSpec, preset: Preset, home: Home) -> Iterator[Check]:
+    """What only containers have: a host, an image that the policy lets in, GPUs."""
+    try:
+        hosts = load_settings(home).hosts
+        if spec.host is not None and spec.host not in hosts:
+            known = f"Known: {', '.join(sorted(hosts)) or 'none'}. Add one: `stoker hosts add ADDRESS --name NAME`."
+            yield failed("host", "CONFIG_INVALID", f"There is no host `{safe(spec.host, 80)}`.", known)
+        else:
+            yield passed("host", "this machine" if spec.host is None else f"{spec.host}, {hosts[spec.host].address}")
+    except StokerError as error:
+        yield from_error("host", error)
+        return
+    try:
+        images = () if preset.container is None else admit(home, spec, preset.container.images)
+        yield passed("image", f"{' or '.join(images)}; policy `{load_settings(home).images.policy}`")
+    except StokerError as error:
+        yield from_error("image", error)
+    try:
+        gpu_choice(spec.gpus)
+        yield passed("gpus", spec.gpus or "none")
+    except StokerError as error:
+        yield from_error("gpus", error)
+    if spec.memory_limit is not None and spec.memory_limit < _CONTAINER_BYTES:
+        yield failed("memory", "HOST_OOM", "A container gets 6 MiB at the least.", "Allow more (`--memory`).")
+
+
+def _engine(preset: Preset, boxed: bool) -> Check:
+    if boxed and preset.container is None:
+        return failed("engine", "CONFIG_INVALID", f"{preset.name} has no image.", "Use `--backend process`.")
+    if not boxed and not preset.command:
+        return failed("engine", "CONFIG_INVALID", f"{preset.name} runs in containers.", "Use `--backend docker`.")
+    return passed("engine", f"{preset.name} in a container") if boxed else _installed(preset)
+
+
 def _installed(preset: Preset) -> Check:
     if preset.module is None or importlib.util.find_spec(preset.module) is not None:
         return passed("engine", f"{preset.name} is installed")
     return failed("engine", "ENTRYPOINT_MISSING", f"{preset.name} is not installed: no module `{preset.module}`.")
+
+
+def _repository(model: ModelRef, preset: Preset) -> Check:
+    """A model of the hub, which only an engine that fetches it by itself can be given."""
+    if preset.container is None or preset.container.cache is None:
+        return failed("model", "MODEL_NOT_FOUND", f"`{model.name}` is neither the bundled model nor a file.")
+    return passed("model", f"{model.name}, which {preset.name} fetches from the hub by itself")
 
 
 def _model(model: ModelRef, preset: Preset, home: Home) -> Check:
@@ -119,7 +169,7 @@ def _model(model: ModelRef, preset: Preset, home: Home) -> Check:
     if found is None:
         return Check("model", "warn", "not here yet, fetched from the hub first", "MUST_REDOWNLOAD")
     path = Path(found.path)
-    if not path.is_file():
+    if not path.is_file() and (model.format == "unknown" or not path.is_dir()):
         return failed("model", "MODEL_NOT_FOUND", f"`{path}` is not a file.")
     if not os.access(path, os.R_OK):
         return failed("model", "MODEL_NOT_FOUND", f"`{path}` may not be read.", "Give yourself the right to read it.")

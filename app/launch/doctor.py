@@ -18,8 +18,9 @@ from app.hosts.examine import driver
 from app.hosts.look import look_at_all
 from app.launch.checks import Check, failed, from_error, passed
 from app.launch.models import BUNDLED, BUNDLED_NAME, locate
+from app.launch.signatures import check_keys
 from app.processes import holder
-from app.settings import Home, load_presets, load_settings
+from app.settings import Home, ImageSettings, load_presets, load_settings
 from app.store import read
 
 _OLDEST = (3, 11)
@@ -42,6 +43,7 @@ def examine(home: Home) -> Iterator[Check]:
         yield from_error("settings", error)
         return
     yield passed("settings", f"{len(presets)} engine{'s' * (len(presets) != 1)} known")
+    yield _images(settings.images)
     yield _store(home)
     yield _process("server", holder(home.server_lock), "it starts when it is needed, or now: `stoker up`")
     gateway = holder(home.gateway_lock)
@@ -82,6 +84,18 @@ def _disk(home: Home) -> Check:
     free = shutil.disk_usage(next(p for p in (home.state, *home.state.parents) if p.exists())).free
     text = f"{free / 1e9:,.1f} GB free"
     return passed("disk", text) if free >= _ROOM else Check("disk", "warn", text, "DISK_FULL", "Free some space.")
+
+
+def _images(images: ImageSettings) -> Check:
+    """The image policy, and whether the keys are there that it needs."""
+    text = f"policy `{images.policy}`" + (f", allowed: {', '.join(images.allow)}" if images.allow else "")
+    if images.policy != "signed":
+        return passed("images", text)
+    try:
+        check_keys(images.keys)
+    except StokerError as error:
+        return from_error("images", error)
+    return passed("images", f"{text} by {', '.join(images.keys)}")
 
 
 def _store(home: Home) -> Check:

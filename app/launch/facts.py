@@ -24,7 +24,6 @@ from app.launch.models import resolve
 from app.launch.ranges import LocalFile, Source
 from app.settings import Home
 
-_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[\w.-]{1,96}")
 _PART = re.compile(r"(.*)-([0-9]{5})-of-([0-9]{5})\.gguf")
 _PREFERRED = ("q4_k_m", "q4_k", "q5_k_m", "q8_0", "q4_0", "f16", "bf16")
 """Which of several GGUF files is meant where nobody says."""
@@ -48,13 +47,9 @@ def learn(text: str, home: Home, quant: str | None = None, revision: str | None 
     `quant` chooses among GGUF files. Raises MODEL_NOT_FOUND, MODEL_GATED, OFFLINE, MODEL_LOAD_ERROR and
     ARCH_UNSUPPORTED. A model that the hub does not give while this machine has a copy is read from there.
     """
-    if _HUB_NAME.fullmatch(text) and not Path(text).expanduser().exists():
-        try:
-            model = resolve(text, home)
-        except StokerError:
-            return _from_hub(text, quant, revision)
-    else:
-        model = resolve(text, home)
+    model = resolve(text, home)
+    if model.source == "hub":
+        return _from_hub(model.name, quant, revision)
     path = Path(model.path)
     if path.is_dir():
         return from_folder(path, quant)

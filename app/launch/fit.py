@@ -34,13 +34,13 @@ class Fit:
 
 
 def fit(spec: VariantSpec, home: Home) -> Fit | None:
-    """How `spec` fits; None where that is not known: another engine, or a model that is not here yet.
+    """How `spec` fits; None where that is not known: another engine or backend, or a model that is not here yet.
 
     Raises MODEL_LOAD_ERROR, ARCH_UNSUPPORTED or MODEL_NOT_FOUND for a file that cannot be understood, BAD_FLAG and
     CONFIG_INVALID for settings that cannot.
     """
     found = at_hand(spec.model, home)
-    if spec.engine != _ENGINE or spec.model.format != "gguf" or found is None:
+    if spec.backend != "process" or spec.engine != _ENGINE or spec.model.format != "gguf" or found is None:
         return None
     facts = _facts(found.path)
     total, available = memory()

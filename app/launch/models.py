@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -37,10 +38,12 @@ _ALIASES = frozenset(
     name.lower() for name in (BUNDLED_SLUG, "bundled", BUNDLED_NAME, BUNDLED.repo, f"HuggingFaceTB/{BUNDLED_NAME}")
 )
 _GGUF = b"GGUF"
+_REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
+"""How a repository of the hub is called, `owner/name`; a file of that path goes before."""
 
 
 def resolve(text: str, home: Home, wheel: str = _WHEEL) -> ModelRef:
-    """The model that `text` names: the bundled one, or a file by its path.
+    """The model that `text` names: the bundled one, a file or folder by its path, or a repository of the hub.
 
     The bundled model need not be here yet; its path is then where it will be. Raises MODEL_NOT_FOUND.
     """
@@ -51,6 +54,8 @@ def resolve(text: str, home: Home, wheel: str = _WHEEL) -> ModelRef:
         raise StokerError("MODEL_NOT_FOUND", f"`{text}` holds characters that no model's name has.")
     try:
         path = Path(text).expanduser().absolute()
+        if not path.exists() and _REPOSITORY.fullmatch(text):
+            return ModelRef(text, "hub", text, "safetensors")
         if not path.exists():
             raise StokerError("MODEL_NOT_FOUND", f"`{text}` is neither the bundled model nor a file.")
         size = path.stat().st_size if path.is_file() else None

@@ -8,7 +8,10 @@ from app.domain.variant import FlagValue
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The options of `launch` and `change`. `memory` is bytes of host memory; a flag of "" is taken away."""
+    """The options of `launch` and `change`. `memory` is bytes of host memory; a flag of "" is taken away.
+
+    `image` is what to run instead of the engine's own; `gpus` is `all`, `count=N`, or indexes with commas.
+    """
 
     model: str | None = None
     name: str | None = None
@@ -19,5 +22,8 @@ class Options:
     kv_type: str | None = None
     replicas: int | None = None
     memory: int | None = None
+    host: str | None = None
+    image: str | None = None
+    gpus: str | None = None
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     flags: Mapping[str, FlagValue] = field(default_factory=dict)

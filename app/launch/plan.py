@@ -6,18 +6,19 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from app.domain.engines import Preset, compute_threads, render_command
+from app.domain.containers import docker_run
+from app.domain.engines import CONTAINERS, Preset, compute_threads, render_command
 from app.domain.failures import StokerError
 from app.domain.variant import FlagValue, VariantSpec
 from app.launch.checks import Check, check_fit, check_name, check_spec, from_error
 from app.launch.fit import Fit, fit
 from app.launch.models import resolve, slug
 from app.launch.options import Options
+from app.launch.pinning import pin
 from app.settings import Home
 
 DEFAULT_ENGINE = "llama.cpp"
 DEFAULT_BACKEND = "process"
-DEFAULT_KV_TYPE = "f16"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +79,12 @@ def plan_launch(options: Options, home: Home, presets: Mapping[str, Preset], tak
         backend=DEFAULT_BACKEND,
         context=preset.context if preset else 0,
         seqs=preset.seqs if preset else 0,
-        kv_type=DEFAULT_KV_TYPE,
+        kv_type=preset.kv_types[0] if preset else "",
     )
     base = slug(model)
     name = options.name if options.name is not None else free_name(base, taken)
-    plan = _finish(name, options.replicas or 1, _merge(spec, options), presets, home, (check_name(name, taken),))
+    merged, pinned = pin(_merge(spec, options), options.image)
+    plan = _finish(name, options.replicas or 1, merged, presets, home, (check_name(name, taken), *pinned))
     return replace(plan, base=base)
 
 
@@ -95,7 +97,8 @@ def plan_change(
     except StokerError as error:
         return Plan(name, options.replicas or replicas, (from_error("model", error),))
     merged = _merge(replace(spec, model=model, engine=options.engine or spec.engine), options)
-    return plan_variant(name, merged, options.replicas or replicas, presets, home)
+    merged, pinned = pin(merged, options.image)
+    return _finish(name, options.replicas or replicas, merged, presets, home, pinned)
 
 
 def plan_variant(name: str, spec: VariantSpec, replicas: int, presets: Mapping[str, Preset], home: Home) -> Plan:
@@ -114,9 +117,14 @@ def free_name(base: str, taken: Collection[str]) -> str:
 
 def _merge(spec: VariantSpec, options: Options) -> VariantSpec:
     flags: dict[str, FlagValue] = {k: v for k, v in {**spec.flags, **options.flags}.items() if v != ""}
+    boxed = options.host or options.image or options.gpus
     return replace(
         spec,
-        backend=options.backend or spec.backend,
+        backend=options.backend or (CONTAINERS if boxed else spec.backend),
+        host=options.host or spec.host,
+        image=options.image or spec.image,
+        digest=spec.digest if options.image is None else None,
+        gpus=options.gpus or spec.gpus,
         context=spec.context if options.context is None else options.context,
         seqs=spec.seqs if options.seqs is None else options.seqs,
         kv_type=options.kv_type or spec.kv_type,
@@ -137,6 +145,7 @@ def _finish(
         checks = (*checks, *check)
         threads = compute_threads(os.cpu_count())
         command = render_command(presets[spec.engine], spec, name, sys.executable, threads)
+        command = docker_run(presets[spec.engine], spec, command)
     return Plan(name, replicas, checks, spec, command, fit=found)
 
 

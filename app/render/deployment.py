@@ -27,6 +27,8 @@ def row(fleet: Fleet, deployment: Deployment) -> Document:
     status, detail = derive(deployment.wish, deployment.replicas, deployment.instances)
     if status is Status.INITIALIZING:
         detail = next((word for i in deployment.instances if (word := progress(fleet, i))), detail)
+    if status is Status.DEPLOYING:
+        detail = next((i.progress for i in deployment.instances if i.progress), detail)
     spec = fleet.specs[deployment.variant_id]
     observed_at, stale_s = _age(fleet, deployment)
     return {
@@ -36,7 +38,7 @@ def row(fleet: Fleet, deployment: Deployment) -> Document:
         "replicas": {"ready": sum(_serves(i) for i in deployment.instances), "want": deployment.replicas},
         "model": spec.model.name,
         "engine": spec.engine,
-        "backend": spec.backend,
+        "backend": spec.place,
         "url": fleet.endpoint,
         "failure": next((f for i in deployment.instances if (f := failure(i, deployment.name))), None),
         "observed_at": observed_at,
@@ -61,7 +63,7 @@ def failure(instance: Instance, name: str) -> Document | None:
     return {
         "code": instance.failure_code,
         "meaning": known.meaning if known else "",
-        "remedy": known.remedy.replace("NAME", name) if known else "",
+        "remedy": known.remedy_for(instance.failure_evidence or "").replace("NAME", name) if known else "",
         "evidence": instance.failure_evidence or "",
         "at": instance.failed_at,
         "retry_at": instance.retry_at,
@@ -81,7 +83,10 @@ def variants(found: Sequence[tuple[str, int, VariantSpec, int]], current_id: str
                 "created_at": created_at,
                 "model": spec.model.name,
                 "engine": spec.engine,
-                "backend": spec.backend,
+                "backend": spec.place,
+                "image": spec.image,
+                "digest": spec.digest,
+                "gpus": spec.gpus,
                 "context": spec.context,
                 "seqs": spec.seqs,
                 "kv_type": spec.kv_type,
@@ -105,6 +110,8 @@ def instances(deployment: Deployment, numbers: Mapping[str, int]) -> list[Docume
             "state": i.state.value,
             "phase": i.phase.value,
             "pid": i.pid,
+            "container": i.container,
+            "progress": i.progress,
             "endpoint": i.endpoint,
             "attempt": i.attempt.number if i.attempt else None,
             "since": i.since,

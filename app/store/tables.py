@@ -79,6 +79,8 @@ class Instance(SQLModel, table=True):
     unreachable_since: int | None = None
     created_at: int
     gone_at: int | None = None
+    container: str | None = None
+    progress: str | None = None
 
 
 class Attempt(SQLModel, table=True):

@@ -87,7 +87,7 @@ def test_a_limit_on_memory(local: ProcessHarness) -> None:
     ("flags", "words"),
     [
         (("--ctx-sise", "4"), "error: invalid argument: --ctx-sise (the nearest is --ctx-size)\n"),
-        (("--host", "::"), "error: invalid argument: --host (the nearest is "),
+        (("--hots", "::"), "error: invalid argument: --hots (the nearest is --host"),
         (("-c", "4"), "error: invalid argument: -c (the nearest is "),
         (("stray",), "error: invalid argument: stray (the nearest is "),
         (("--temp",), "error: invalid argument: --temp takes a value\n"),

@@ -7,20 +7,27 @@ import asyncio
 import contextlib
 import importlib.util
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+import httpx2
 import psutil
 import pytest
 
 from backends.attempts import Attempt
-from backends.base import Backend, InstanceSpec, Resource
+from backends.base import Backend, Container, InstanceSpec, Mount, Resource
+from backends.docker import DockerBackend
 from backends.process import ProcessBackend, sweep
+from tests.docker.daemon import IMAGE, Daemon
+from tests.docker.fixtures import TlsHost
+from tests.docker.remote import NAME, Remote
 
 T = TypeVar("T")
 OWNER = f"owner-{uuid.uuid4()}"
@@ -60,8 +67,22 @@ def running(backend: Backend, key: str) -> Resource | None:
     return resource if resource is not None and resource.presence == "alive" and resource.pid is not None else None
 
 
+def begun(backend: Backend, key: str) -> Resource | None:
+    """The same, once it is there and no longer only prepared."""
+    resource = seen(backend, key)
+    return resource if resource is not None and resource.presence != "preparing" else None
+
+
+def healthy(url: str) -> bool:
+    """Whether an engine answers there that it is ready."""
+    try:
+        return httpx2.get(f"{url}/health", timeout=10, trust_env=False).status_code == 200
+    except httpx2.HTTPError:
+        return False
+
+
 def listening(backend: Backend, key: str) -> str | None:
-    """The URL at which its engine listens, once it does."""
+    """The URL at which its engine listens, or will."""
     resource = seen(backend, key)
     return None if resource is None else resource.endpoint
 
@@ -132,7 +153,7 @@ class BackendHarness(Protocol):
 class ProcessHarness:
     """Real processes of this machine, their attempts in a directory of the test's own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, _request: pytest.FixtureRequest | None = None) -> None:
         self.root = folder / "attempts"
         self.root.mkdir()
         self.backend = self.reopened()
@@ -187,4 +208,100 @@ class ProcessHarness:
         return False
 
 
-HARNESSES: dict[str, Callable[[Path], BackendHarness]] = {"process": ProcessHarness}
+class DockerHarness:
+    """Real containers of a daemon of the tests' own."""
+
+    def __init__(self, folder: Path, request: pytest.FixtureRequest) -> None:
+        self.root = folder / "attempts"
+        self.root.mkdir()
+        self._sockets = Path(tempfile.mkdtemp(prefix="stk-"))
+        self.daemon, self.address = self._reach(request)
+        self._opened: list[DockerBackend] = []
+        self.backend = self.reopened()
+
+    def _reach(self, request: pytest.FixtureRequest) -> tuple[Daemon, str]:
+        daemon: Daemon = request.getfixturevalue("docker_daemon")
+        return daemon, daemon.address
+
+    def reopened(self) -> DockerBackend:
+        return self._open(OWNER)
+
+    def stranger(self) -> DockerBackend:
+        return self._open("somebody-else")
+
+    def spec(self, key: str, *argv: str, **more: Any) -> InstanceSpec:
+        """An attempt that runs `argv` in our image."""
+        labels: dict[str, Any] = {"owner": OWNER, "deployment": "d-1", "instance": "i-1", "epoch": 7}
+        where = {"model": "m", "engine": "llama.cpp", "directory": str(self.root / key)}
+        container = {"container": Container((IMAGE,), 8080)}
+        return InstanceSpec(**(labels | where | container | {"argv": argv} | more))
+
+    def program(self, key: str, source: str, **more: Any) -> InstanceSpec:
+        return self.spec(key, "/opt/python/bin/python3", "-u", "-c", source, **more)
+
+    def engine(self, key: str, *flags: str, **more: Any) -> InstanceSpec:
+        model = bundled_model()
+        target = f"/models/{model.name}"
+        command = ("/app/llama-server", "--host", "0.0.0.0", "--port", "8080", "--model", target, "--alias", "demo")
+        settings = ("--ctx-size", "512", "--parallel", "2", "--threads", "1", *flags)
+        box = Container((IMAGE,), 8080, (Mount(str(model), target),))
+        return self.spec(
+            key, *command, *settings, **{"container": box, "secrets": {"LLAMA_API_KEY": ENGINE_KEY}, **more}
+        )
+
+    def output(self, key: str) -> str:
+        run(self.backend.observe())  # which is what has it followed
+        parts = [self.root / key / name for name in ("head.log", "tail.1.log", "tail.log")]
+        return b"".join(part.read_bytes() for part in parts if part.exists()).decode(errors="replace")
+
+    def kill_engine(self, resource: Resource) -> None:
+        assert resource.pid is not None
+        os.kill(resource.pid, signal.SIGKILL)
+
+    def kill_keeper(self, key: str) -> None:
+        pytest.skip("nothing stands between the daemon and the engine")
+
+    def close(self) -> None:
+        for backend in self._opened:
+            run(backend.close())
+        for owner in (OWNER, "somebody-else"):
+            left = self.daemon.docker("ps", "-aq", "--filter", f"label=io.stoker.owner={owner}").split()
+            if left:
+                self.daemon.docker("rm", "-f", "-v", *left)
+        assert not list(self._sockets.glob("*"))
+        shutil.rmtree(self._sockets, ignore_errors=True)
+
+    def _open(self, owner: str) -> DockerBackend:
+        backend = DockerBackend(self.root, owner, self.address, sockets=self._sockets)
+        self._opened.append(backend)
+        return backend
+
+
+class DockerOverSsh(DockerHarness):
+    """The same on a host whose loopback and network are not ours."""
+
+    def _reach(self, request: pytest.FixtureRequest) -> tuple[Daemon, str]:
+        host: Remote = request.getfixturevalue("docker_remote")
+        patch = request.getfixturevalue("monkeypatch")
+        for name, value in host.environment.items():
+            patch.setenv(name, value)
+        return host.daemon, f"ssh://{NAME}"
+
+
+class DockerOverTls(DockerHarness):
+    """The same by a port that takes orders from whoever has the right certificate, and from nobody else."""
+
+    def _reach(self, request: pytest.FixtureRequest) -> tuple[Daemon, str]:
+        host: TlsHost = request.getfixturevalue("docker_tls")
+        patch = request.getfixturevalue("monkeypatch")
+        patch.setenv("DOCKER_CERT_PATH", str(host.certificates))
+        patch.setenv("REQUESTS_CA_BUNDLE", "/etc/ssl/certs/ca-certificates.crt")  # must make no difference
+        return host.daemon, host.address
+
+
+HARNESSES: dict[str, Callable[[Path, pytest.FixtureRequest], BackendHarness]] = {
+    "process": ProcessHarness,
+    "docker": DockerHarness,
+    "docker-ssh": DockerOverSsh,
+    "docker-tls": DockerOverTls,
+}

@@ -32,6 +32,9 @@ class Slow:
     async def delete(self, key: str) -> None:
         raise NotImplementedError
 
+    async def close(self) -> None:
+        raise NotImplementedError
+
 
 def test_a_watcher_closes_in_the_very_moment_in_which_a_look_ends() -> None:
     async def story() -> None:

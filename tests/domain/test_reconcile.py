@@ -1,9 +1,11 @@
 """The rules, one story each. `model.py` says what a pass is, and asserts at every decision what must always hold."""
 
+from dataclasses import replace
+
 import pytest
 
 from app.domain import reconcile as rules
-from app.domain.facts import Weights
+from app.domain.facts import Seen, Weights
 from app.domain.lifecycle import Phase, State
 from tests.domain.model import Model, S, phases, up
 
@@ -40,6 +42,23 @@ class TestLaunch:
         model.engine().ready = True
         model.settle()
         assert len(model.serving) == 1
+
+    def test_what_the_host_fetches_first_is_no_start_yet(self) -> None:
+        model = Model(steady=False)
+        model.settle()
+        attempt = model.instances[0].attempt
+        assert attempt is not None
+        engine = model.engine()
+        deployment, world = model.deployment, model.world()
+        seen = Seen(engine.started_at, preparing=True, fetching="pulling the image: 1 of 2 MB")
+        fresh = replace(deployment.instances[0], phase=Phase.ALLOCATING, attempt=replace(attempt, started_at=None))
+        found = rules.reconcile(replace(deployment, instances=(fresh,)), replace(world, seen={attempt.id: seen}))
+        changes = [action for action in found if isinstance(action, rules.Change)]
+        assert not [change for change in changes if "started_at" in change.attempt]
+        assert (State.PENDING, Phase.PULLING_IMAGE) in [change.to for change in changes]
+        assert changes[0].instance["progress"] == "pulling the image: 1 of 2 MB"
+        gone = rules.reconcile(replace(deployment, instances=(fresh,)), replace(world, seen={}))
+        assert [type(action) for action in gone] == [rules.Create], "broken off, it is begun again"
 
     def test_a_start_that_stands_still_is_given_up_and_has_failed_once_it_ended(self) -> None:
         model = Model(steady=False)

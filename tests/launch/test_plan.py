@@ -41,7 +41,7 @@ def test_a_model_that_has_no_room_is_refused(home: Home, monkeypatch: pytest.Mon
 def test_an_engine_that_is_not_installed_is_refused(home: Home, tmp_path: Path) -> None:
     home.make()
     shipped = (Path(__file__).parents[2] / "assets/engines.toml").read_text()
-    own = shipped.replace('["llama.cpp"]', '["other"]').replace('"xllamacpp"', '"no_such_engine_anywhere"')
+    own = shipped.replace('["llama.cpp"', '["other"').replace('"xllamacpp"', '"no_such_engine_anywhere"')
     (home.config / "engines.toml").write_text(own)
     plan = plan_launch(Options(model="smollm2", engine="other"), home, load_presets(home), ())
     assert plan.failure is not None

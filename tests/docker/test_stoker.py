@@ -1,0 +1,148 @@
+"""The product with containers, as its user has it: real daemons, a real model, real trouble."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.control.support import wait_for
+from tests.docker.daemon import Daemon
+from tests.docker.registry import registry
+from tests.docker.remote import NAME, Remote
+from tests.e2e.stoker import Stoker, installed
+
+SMALL = ("--ctx", "512", "--seqs", "2")
+SECRET = "a-secret-that-was-planted-here"
+
+
+@pytest.fixture
+def stoker(tmp_path: Path, docker_daemon: Daemon) -> Iterator[Stoker]:
+    """An installation whose own daemon is the tests', which has nothing of ours left in the end."""
+    (tmp_path / "config.toml").write_text(f"[server]\nenv = {{DOCKER_HOST = {json.dumps(docker_daemon.address)}}}\n")
+    with installed(tmp_path) as found:
+        yield found
+    left = docker_daemon.docker("ps", "-aq", "--filter", "label=io.stoker.owner").split()
+    docker_daemon.docker("rm", "-f", "-v", *left) if left else None
+
+
+def launched(stoker: Stoker, name: str, *words: str) -> subprocess.CompletedProcess[str]:
+    return stoker.run("launch", "smollm2", "--name", name, *SMALL, *words, "--wait", check=False)
+
+
+def instance(stoker: Stoker, name: str) -> Any:
+    (found,) = stoker.json("show", name)["instances"]
+    return found
+
+
+def failure(stoker: Stoker, name: str) -> Any:
+    return instance(stoker, name)["failure_reason"]
+
+
+def serves(stoker: Stoker, name: str, attempt: int) -> bool:
+    found = instance(stoker, name)
+    return bool(found["phase"] == "serving" and found["attempt"] == attempt)
+
+
+@pytest.mark.timeout(240)
+def test_a_container_answers_survives_the_server_and_is_started_again_when_killed(
+    stoker: Stoker, docker_daemon: Daemon
+) -> None:
+    done = launched(stoker, "boxed", "--backend", "docker", "--env", f"PLANTED={SECRET}")
+    assert done.returncode == 0, done.stderr + stoker.log()
+    assert stoker.answers("boxed")
+    before = instance(stoker, "boxed")
+    inspected = docker_daemon.docker("inspect", before["container"])
+    (attempt,) = stoker.home.attempts.iterdir()
+    key = (attempt / "key").read_text()
+    arguments = " ".join(" ".join(p.info["cmdline"] or ()) for p in psutil.process_iter(["cmdline"]))
+    for secret in (SECRET, key):
+        assert secret not in inspected
+        assert secret not in arguments
+        assert secret not in docker_daemon.docker("logs", before["container"])
+        assert secret not in stoker.log()
+        assert secret.encode() not in stoker.home.store.read_bytes()
+
+    stoker.run("down")
+    stoker.run("up")
+    wait_for(lambda: serves(stoker, "boxed", 1), "the container to be adopted")
+    assert instance(stoker, "boxed")["container"] == before["container"]
+    assert instance(stoker, "boxed")["pid"] == before["pid"]
+
+    docker_daemon.docker("kill", before["container"])
+    wait_for(lambda: serves(stoker, "boxed", 2), "another start")
+    docker_daemon.docker("rm", "-f", instance(stoker, "boxed")["container"])
+    wait_for(lambda: failure(stoker, "boxed") is not None, "the loss to be noticed")
+    assert failure(stoker, "boxed")["code"] == "KILLED_EXTERNALLY"
+    stoker.run("rm", "boxed", "--yes", "--wait")
+    assert docker_daemon.docker("ps", "-aq", "--filter", "label=io.stoker.deployment=boxed") == ""
+
+
+@pytest.mark.timeout(240)
+def test_what_docker_refuses_is_told_by_its_cause(stoker: Stoker, docker_daemon: Daemon, tmp_path: Path) -> None:
+    (tmp_path / "registry").mkdir()
+    with registry(tmp_path / "registry", locked=True) as locked:
+        launched(stoker, "limited", "--backend", "docker", "--memory", "150M", "--ctx", "8192")
+        launched(stoker, "gpus", "--gpus", "all")
+        launched(stoker, "nowhere", "--image", "localhost/stoker/llama.cpp:no-such-tag")
+        launched(stoker, "locked", "--image", f"{locked.host}/team/engine:1")
+        for name, code, words in (
+            ("limited", "HOST_OOM", "out of memory"),
+            ("gpus", "GPU_ACCESS", "could not select device driver"),
+            ("locked", "IMAGE_PULL_FAILED", "no basic auth credentials"),
+        ):
+            found = failure(stoker, name)
+            assert (found["code"], words in found["evidence"]) == (code, True), found
+        assert "docker login" in failure(stoker, "locked")["remedy"]
+        assert failure(stoker, "nowhere")["code"] == "IMAGE_PULL_FAILED"
+    left = docker_daemon.docker("ps", "-a", "--format", "{{.Names}} {{.State}}").splitlines()
+    assert not [line for line in left if line.endswith("created")], "a failed start leaves nothing"
+    refused = (stoker.home.config / "config.toml").read_text() + '[images]\npolicy = "pinned"\n'
+    (stoker.home.config / "config.toml").write_text(refused)
+    done = launched(stoker, "policy", "--backend", "docker", "--image", "x/y:1")
+    assert "IMAGE_NOT_ALLOWED" in done.stderr
+    assert "@sha256:" in done.stderr
+
+
+@pytest.fixture
+def far(tmp_path: Path, docker_remote: Remote) -> Iterator[Stoker]:
+    """An installation that knows a host behind a cable."""
+    variables = ", ".join(f"{name} = {json.dumps(value)}" for name, value in docker_remote.environment.items())
+    host = f'[hosts.{NAME}]\naddress = "ssh://{NAME}"\n'
+    (tmp_path / "config.toml").write_text(f"[server]\nenv = {{{variables}}}\n{host}")
+    try:
+        with installed(tmp_path) as found:
+            yield found
+            docker_remote.mend()
+    finally:
+        docker_remote.mend()
+
+
+@pytest.mark.timeout(300)
+def test_a_host_that_is_cut_off_changes_nothing_and_is_taken_up_again(far: Stoker, docker_remote: Remote) -> None:
+    done = launched(far, "far", "--host", NAME)
+    assert done.returncode == 0, done.stderr + far.log()
+    assert far.answers("far")
+    before = instance(far, "far")
+    docker_remote.cut()
+    wait_for(lambda: not far.json("ps")[0]["reachable"], "the host to be missed")
+    assert far.json("ps")[0]["status"] == "UNREACHABLE"
+    assert "UNREACHABLE" in far.run("ask", "far", "hi", check=False).stderr
+    docker_remote.mend()
+    wait_for(lambda: far.answers("far"), "the host to be back", 90)
+    after = instance(far, "far")
+    assert {name: after[name] for name in ("attempt", "pid", "container", "endpoint")} == {
+        name: before[name] for name in ("attempt", "pid", "container", "endpoint")
+    }
+    (attempt,) = far.home.attempts.iterdir()
+    raw = docker_remote.daemon.docker("logs", before["container"])
+    wait_for(lambda: _lines(attempt) >= len(raw.splitlines()), "the log to be whole")
+    far.run("rm", "far", "--yes", "--wait")
+    assert docker_remote.daemon.docker("ps", "-aq") == ""
+
+
+def _lines(attempt: Path) -> int:
+    return len((attempt / "head.log").read_text().splitlines())

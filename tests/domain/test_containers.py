@@ -1,0 +1,76 @@
+"""What an engine's container is made of, and the command that a person could give instead."""
+
+import itertools
+import tomllib
+from importlib import resources
+from typing import Any
+
+import pytest
+
+from app.domain.containers import docker_run
+from app.domain.engines import gpu_choice, parse_presets, render_command
+from app.domain.failures import StokerError
+from app.domain.variant import ModelRef, VariantSpec
+
+PRESETS = parse_presets(tomllib.loads((resources.files("assets") / "engines.toml").read_text("utf-8")))
+FILE = ModelRef("m", "file", "/weights/m.gguf")
+HUB = ModelRef("org/model", "hub", "org/model", "safetensors")
+
+
+def command(engine: str, **changes: Any) -> list[str]:
+    values: dict[str, Any] = {"model": FILE, "context": 4096, "seqs": 4, "kv_type": PRESETS[engine].kv_types[0]}
+    spec = VariantSpec(engine=engine, backend="docker", **{**values, **changes})
+    return list(docker_run(PRESETS[engine], spec, render_command(PRESETS[engine], spec, "demo", "python", 2)))
+
+
+def following(words: list[str], flag: str) -> list[str]:
+    return [b for a, b in itertools.pairwise(words) if a == flag]
+
+
+def test_weights_are_mounted_and_the_engine_is_told_where() -> None:
+    words = command("llama.cpp")
+    assert following(words, "--volume") == ["/weights/m.gguf:/models/m.gguf:ro"]
+    assert following(words, "--model") == ["/models/m.gguf"]
+    assert following(words, "--publish") == ["127.0.0.1::8080"]
+    assert following(words, "--port") == ["8080"]
+
+
+@pytest.mark.parametrize("engine", ["vllm", "sglang"])
+def test_what_the_hub_has_is_fetched_by_the_engine(engine: str) -> None:
+    words = command(engine, model=HUB)
+    assert "--volume" not in words
+    assert "org/model" in words
+    assert following(words, "--served-model-name") == ["demo"]
+
+
+def test_limits_gpus_and_the_host_are_in_it() -> None:
+    words = command("vllm", model=HUB, gpus="0,1", memory_limit=1_000_000_000, host="gpu1", image="x/y:1")
+    assert following(words, "--gpus") == ["device=0,1"]
+    assert following(words, "--memory") == following(words, "--memory-swap") == ["1000000000"]
+    assert following(words, "--context") == ["gpu1"]
+    assert "x/y:1" in words
+
+
+def test_what_runs_in_no_container_is_as_it_is() -> None:
+    spec = VariantSpec(FILE, "llama.cpp", "process", 4096, 4, "f16")
+    assert docker_run(PRESETS["llama.cpp"], spec, ("a", "b")) == ("a", "b")
+
+
+def test_gpus_by_index_by_count_or_all() -> None:
+    assert gpu_choice(None) == ((), None)
+    assert gpu_choice("all") == (("all",), None)
+    assert gpu_choice("count=2") == ((), 2)
+    assert gpu_choice("0,GPU-1a2b") == (("0", "GPU-1a2b"), None)
+    for wrong in ("none", "0,", "count=0", "0;1", "-1"):
+        with pytest.raises(StokerError, match="CONFIG_INVALID"):
+            gpu_choice(wrong)
+
+
+def test_a_container_s_table_lacks_nothing() -> None:
+    with pytest.raises(StokerError, match="`container` of engine `x`"):
+        parse_presets({"x": {"container": {"images": []}} | _table()})
+
+
+def _table() -> dict[str, Any]:
+    shipped = tomllib.loads((resources.files("assets") / "engines.toml").read_text("utf-8"))
+    return {key: value for key, value in shipped["llama.cpp"].items() if key != "container"}
