@@ -15,6 +15,7 @@ from app.domain.failures import CATALOGUE, StokerError
 from app.domain.names import NAME_RULE, valid_name
 from app.domain.text import safe
 from app.domain.variant import FlagValue, ModelRef, VariantSpec
+from app.launch.fit import Fit
 from app.launch.images import admit
 from app.launch.models import at_hand
 from app.settings import Home, load_settings
@@ -125,6 +126,29 @@ def _engine(preset: Preset, boxed: bool) -> Check:
     if not boxed and not preset.command:
         return failed("engine", "CONFIG_INVALID", f"{preset.name} runs in containers.", "Use `--backend docker`.")
     return passed("engine", f"{preset.name} in a container") if boxed else _installed(preset)
+
+
+def check_fit(found: Fit) -> Check:
+    """One replica fits the memory that is there: refused only if the machine could never hold it.
+
+    Weights are pages of their file, which the kernel may drop, and what others use now they may give back.
+    """
+    need, most = found.estimate.total, found.estimate.band[1]
+    about = f"about {_gib(need)} GiB"
+    remedy = CATALOGUE["HOST_OOM"].remedy
+    if found.context:
+        remedy = f"At most {found.context:,} tokens fit: `--ctx {found.context}`."
+    if need > found.total:
+        return failed("fit", "HOST_OOM", f"{about} are more than the {_gib(found.total)} GiB of this machine.", remedy)
+    if need > found.limit:
+        return Check("fit", "warn", f"{about}, {_gib(found.limit)} GiB may be used", "HOST_OOM", remedy)
+    if most > found.limit:
+        return Check("fit", "warn", f"{about}, close to the {_gib(found.limit)} GiB there are", "HOST_OOM", remedy)
+    return passed("fit", f"{about} of memory, estimated")
+
+
+def _gib(size: int) -> str:
+    return f"{size / 2**30:.1f}"
 
 
 def _installed(preset: Preset) -> Check:

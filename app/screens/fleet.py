@@ -14,7 +14,7 @@ from app.domain.fix import Fix
 from app.domain.fleet import Fleet
 from app.feed import Rate, Traffic, traffic
 from app.launch.mend import KnownFixes, failed_instance
-from app.machines import Machines, machines
+from app.machines import MachineReader, Machines
 from app.render import deployment as render
 from app.render.cells import Line as RenderLine
 from app.render.checks import check_lines
@@ -92,7 +92,7 @@ class FleetScreen(ConsoleScreen):
         self._traffic = Traffic()
         self._known: KnownFixes | None = None
         self._fixes: dict[str | None, Sequence[Fix]] = {}
-        self._machines = Machines()
+        self._reader, self._machines = MachineReader(), Machines()
         self._fleet: Fleet | None = None
         self._filter = ""
         self._sort, self._reverse = "name", False
@@ -116,7 +116,7 @@ class FleetScreen(ConsoleScreen):
         self._known = self._known or KnownFixes(home)
         selected = next((d for d in fleet.deployments if d.name == self.console.selected), None)
         fixes = self._known.of(selected)
-        return Facts(traffic(home, fleet.now), machines(home, fleet.now), self.console.selected, fixes)
+        return Facts(traffic(home, fleet.now), self._reader.read(home, fleet.now), self.console.selected, fixes)
 
     def _examined(self, home: Home) -> list[RenderLine]:
         from app.launch.doctor import examine  # not for the first frame of those who have deployments
@@ -211,7 +211,7 @@ class FleetScreen(ConsoleScreen):
         lines: list[Line] = [self.line((f" {document['name']}", "strong"), (f" · {about}", "dim"))]
         if document["failure"] is not None:
             fixes = self._fixes.get(deployment.name, ())
-            card = render.failure_lines(document["failure"], fleet.now, remedy=not fixes)
+            card = render.failure_lines(document["failure"], fleet.now, remedy=not any(fix.mends for fix in fixes))
             lines += [self.spans(line, 1) for line in (*card, *fix_lines(fixes, most=_FIXES_SHOWN))]
         if failed is not None and len(deployment.instances) == 1:
             return lines

@@ -161,7 +161,7 @@ def test_a_failure_is_read_and_mended_and_started_again(stoker: Stoker, terminal
         model.write_bytes(file.read(5_000_000))
     terminal.shows("Nothing is launched yet")
     stoker.run("launch", str(model), "--name", "mine", "--ctx", "256", "--seqs", "1")
-    terminal.shows("✖ FAILED MODEL_LOAD_ERROR", "error loading model: tensor", "Fetch the file again")
+    terminal.shows("✖ FAILED MODEL_LOAD_ERROR", "error loading model: tensor", "start again")
     terminal.keys("3")
     terminal.shows("mine-a", "ended", "error loading model")
     model.write_bytes(bundled_model().read_bytes())
@@ -185,3 +185,15 @@ def curl(stoker: Stoker, key: str) -> str:
         [*words, f"{row['url']}/chat/completions"], input=config, capture_output=True, text=True, check=True
     )
     return done.stdout
+
+
+def test_a_failure_is_mended_at_one_key(stoker: Stoker, terminal: Terminal) -> None:
+    terminal.shows("Nothing is launched yet")
+    stoker.run("launch", "smollm2", "--name", "tight", "--ctx", "8192", "--seqs", "4", "--memory", "640M")
+    terminal.shows("✖ FAILED HOST_OOM", "f fix 1  context 8192 → ")
+    terminal.keys("f")
+    terminal.shows("Mend tight", "KV cache q8_0 and context")
+    terminal.keys("1")
+    terminal.shows("● DEPLOYED", "1/1")
+    terminal.keys("Enter")
+    terminal.shows("2 current", "context 8192 → ")

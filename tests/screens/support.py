@@ -14,10 +14,12 @@ from typing import Any, Self
 from textual.pilot import Pilot
 
 from app.boot import boot_id, boot_us
+from app.domain.findings import Finding
 from app.domain.ids import ulid
 from app.domain.variant import VariantSpec
 from app.processes import announce, take_lock
 from app.store import jobs, tables
+from app.store.findings import Found, record
 from app.store.migrate import schema_version
 from app.store.write import Store, acquire_lease
 from app.version import __version__
@@ -74,6 +76,11 @@ class Scribe:
             self._held.append(descriptor)
         # Its sign of life lies ahead, so that it is a fresh one however slow the machine is.
         acquire_lease(self._store, "test", boot_id(), boot_us() + HOUR)
+
+    def findings(self, attempt: str, *found: Finding) -> None:
+        """What was recognised in the output of an attempt."""
+        with self._store.write() as session:
+            record(session, [Found(attempt, self.now, each) for each in found])
 
     def deployment(
         self,
