@@ -231,9 +231,10 @@ class DockerBackend(Backend):
         if not bound:
             return None
         port = int(bound[0]["HostPort"])
-        url, local = self._host.reach(port, attempt.forward)
-        if local is not None and local != attempt.forward:
-            attempt.note_forward(local)
+        before = attempt.forward
+        url, local = self._host.reach(port, None if before is None else before[0])
+        if local is not None and before != (local, port):
+            attempt.note_forward(local, port)
         return url
 
     def _enforce(self, api: Any, key: str, container: str) -> None:
@@ -299,6 +300,8 @@ class DockerBackend(Backend):
             raise BackendRefused(f"{key} still runs")
         if row is not None:
             remove(api, row["Id"])
+        if (forward := attempt.forward) is not None and not attempt.released:
+            self._host.leave(*forward)
         if facts is not None:
             attempt.release()
         self._without.discard(key)

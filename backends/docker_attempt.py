@@ -58,10 +58,11 @@ class ContainerAttempt:
         return [str(value) for value in found] if isinstance(found, list) else []
 
     @property
-    def forward(self) -> int | None:
-        """The port here that led to the engine last."""
-        port = read_json(self.path / _FORWARD_FILE).get("port")
-        return port if isinstance(port, int) else None
+    def forward(self) -> tuple[int, int] | None:
+        """The port here that led to the engine last, and the port on the host that it led to."""
+        data = read_json(self.path / _FORWARD_FILE)
+        here, there = data.get("here"), data.get("there")
+        return (here, there) if isinstance(here, int) and isinstance(there, int) else None
 
     @property
     def exit(self) -> Exit | None:
@@ -80,9 +81,9 @@ class ContainerAttempt:
         data: dict[str, Any] = {name: getattr(facts, name) for name in Facts.__dataclass_fields__}
         self._files.write(LABEL_FILE, data, durable=True)
 
-    def note_forward(self, port: int) -> None:
+    def note_forward(self, here: int, there: int) -> None:
         """Keep which port here leads to the engine: the gateway goes on using it while no server runs."""
-        self._files.write(_FORWARD_FILE, {"port": port})
+        self._files.write(_FORWARD_FILE, {"here": here, "there": there})
 
     def end(self, how: Exit) -> None:
         """Write down how it ended. The secrets are in nothing that comes after."""

@@ -93,7 +93,7 @@ class DockerHost:
             return f"http://{urlsplit(base).hostname}:{port}", None
         return f"http://127.0.0.1:{port}", None
 
-    def leave(self, port: int, local: int) -> None:
+    def leave(self, local: int, port: int) -> None:
         """Undo `reach`."""
         base, _ = self._base()
         if base.startswith("ssh://"):
