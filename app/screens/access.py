@@ -79,7 +79,6 @@ class AccessScreen(ConsoleScreen):
         self._facts = Facts()
         self._counted: tuple[float, Sequence[Mapping[str, Any]]] = (0.0, ())
         self._filter = ""
-        self._fleet: Fleet | None = None
 
     def body(self) -> Iterable[Widget]:
         glyphs = self.console.glyphs
@@ -121,7 +120,7 @@ class AccessScreen(ConsoleScreen):
         return Facts(keys, requests, refusals, fleet.now)
 
     def show(self, fleet: Fleet | None, facts: Facts) -> None:
-        self._fleet, self._facts = fleet, facts
+        self._facts = facts
         self._draw()
 
     def _draw(self) -> None:
