@@ -37,6 +37,7 @@ _VERBS = {
     "ask": ("app.cli.ask:ask", "Ask a deployment something."),
     "keys": ("app.cli.keys:keys", "Make, list, revoke and rotate API keys."),
     "request": ("app.cli.request:request", "Explain one request."),
+    "estimate": ("app.cli.estimate:estimate", "Estimate the memory that a model takes."),
     "explain": ("app.cli.explain:explain", "Say what a code, status or phase means."),
     "bundle": ("app.cli.bundle:bundle", "Make one redacted archive of what went wrong."),
     "gpus": ("app.cli.gpus:gpus", "Show GPUs, here and elsewhere, and who holds them."),

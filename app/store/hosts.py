@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 
 from app.domain.gpus import HostFacts, HostLook, Reserve, Sample
+from app.domain.hosts import LOCAL
 
 SLOT_US = 5_000_000
 """One sample of a GPU is kept for every step of this length."""
@@ -44,14 +45,19 @@ def history(connection: sqlite3.Connection, now: int, slots: int = SLOTS) -> His
     return found
 
 
-def our_processes(connection: sqlite3.Connection) -> dict[int, str]:
-    """The deployment of every engine that runs as a process of this machine, by the engine's pid."""
+def our_processes(connection: sqlite3.Connection) -> dict[str, dict[int, str]]:
+    """The deployment of every engine that runs, by its host and by the engine's pid there.
+
+    An instance's backend is written with its host, `docker@gpu1`, unless that is this machine.
+    """
     rows = connection.execute(
-        "SELECT i.pid, d.name FROM instances i JOIN deployments d ON d.id = i.deployment_id"
-        " WHERE i.gone_at IS NULL AND i.pid IS NOT NULL AND i.backend = 'process'"
-        " AND i.state IN ('pending', 'running')"
+        "SELECT i.backend, i.pid, d.name FROM instances i JOIN deployments d ON d.id = i.deployment_id"
+        " WHERE i.gone_at IS NULL AND i.pid IS NOT NULL AND i.state IN ('pending', 'running')"
     )
-    return {row["pid"]: row["name"] for row in rows}
+    found: dict[str, dict[int, str]] = {}
+    for row in rows:
+        found.setdefault(row["backend"].partition("@")[2] or LOCAL, {})[row["pid"]] = row["name"]
+    return found
 
 
 def wanted(connection: sqlite3.Connection) -> set[str]:
