@@ -79,7 +79,6 @@ class AccessScreen(ConsoleScreen):
         self._facts = Facts()
         self._counted: tuple[float, Sequence[Mapping[str, Any]]] = (0.0, ())
         self._filter = ""
-        self._fleet: Fleet | None = None
 
     def body(self) -> Iterable[Widget]:
         glyphs = self.console.glyphs
@@ -121,7 +120,7 @@ class AccessScreen(ConsoleScreen):
         return Facts(keys, requests, refusals, fleet.now)
 
     def show(self, fleet: Fleet | None, facts: Facts) -> None:
-        self._fleet, self._facts = fleet, facts
+        self._facts = facts
         self._draw()
 
     def _draw(self) -> None:
@@ -142,12 +141,12 @@ class AccessScreen(ConsoleScreen):
 
     def do_new(self, _argument: str) -> None:
         """Make a key."""
-        ask_new_key(self, self._url)
+        ask_new_key(self)
 
     def do_rotate(self, argument: str) -> None:
         """Replace the key under the cursor."""
         if (key := self._key(argument)) is not None:
-            ask_rotate(self, key, self._url)
+            ask_rotate(self, key)
 
     def do_revoke(self, argument: str) -> None:
         """End the key under the cursor."""
@@ -186,10 +185,6 @@ class AccessScreen(ConsoleScreen):
         if event.prompt == "/":
             self._filter = ""
             self._draw()
-
-    @property
-    def _url(self) -> str | None:
-        return self._fleet.endpoint if self._fleet else None
 
     def _key(self, argument: str) -> Mapping[str, Any] | None:
         wanted = argument.removeprefix("stk_") or self.keys_table.cursor_key

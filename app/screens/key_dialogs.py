@@ -8,6 +8,7 @@ from app.domain.quantities import duration_us, moment_us
 from app.domain.text import safe
 from app.render.keys import curl, shown_once, snippet
 from app.screens.base import ConsoleScreen
+from app.store.fleet import endpoint
 from widgets.asking import FormDialog, Sheet
 from widgets.form import Field
 
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 _GRACE = "24h"
 
 
-def ask_new_key(screen: ConsoleScreen, url: str | None) -> None:
-    """Ask what a key is for, make it, and show it with how to use it at `url`."""
+def ask_new_key(screen: ConsoleScreen) -> None:
+    """Ask what a key is for, make it, and show it with how to use it."""
     console = screen.console
     known = console.names
 
@@ -44,12 +45,12 @@ def ask_new_key(screen: ConsoleScreen, url: str | None) -> None:
             return
         name, deployments, expires = values["name"].strip(), _names(values), _expiry(values)
 
-        def change(session: "Session") -> "Made":
+        def change(session: "Session") -> tuple["Made", str | None]:
             from app.store.keys import create
 
-            return create(session, name, deployments, expires)
+            return create(session, name, deployments, expires), endpoint(console.home)
 
-        console.wish("make a key", change, lambda key: show_key(screen, key, url))
+        console.wish("make a key", change, lambda found: show_key(screen, *found))
 
     fields = (
         Field("name", "NAME", placeholder="what or whom it is for"),
@@ -62,7 +63,7 @@ def ask_new_key(screen: ConsoleScreen, url: str | None) -> None:
     console.push_screen(dialog, made)
 
 
-def ask_rotate(screen: ConsoleScreen, key: Mapping[str, Any], url: str | None) -> None:
+def ask_rotate(screen: ConsoleScreen, key: Mapping[str, Any]) -> None:
     """Ask how long the old key still works, make a new one in its place, and show it."""
     console = screen.console
 
@@ -78,12 +79,12 @@ def ask_rotate(screen: ConsoleScreen, key: Mapping[str, Any], url: str | None) -
             return
         grace = _grace(values)
 
-        def change(session: "Session") -> "Made":
+        def change(session: "Session") -> tuple["Made", str | None]:
             from app.store.keys import rotate
 
-            return rotate(session, key["id"], grace)
+            return rotate(session, key["id"], grace), endpoint(console.home)
 
-        console.wish(f"rotate {key['prefix']}", change, lambda new: show_key(screen, new, url))
+        console.wish(f"rotate {key['prefix']}", change, lambda found: show_key(screen, *found))
 
     fields = (Field("grace", "GRACE", _GRACE, hint=[("how long the old one still works: 0s, 24h, 7d", "dim")]),)
     title = screen.line((f"A new key in place of {key['prefix']} {key['name']}", "strong"))
@@ -113,7 +114,7 @@ def ask_revoke(screen: ConsoleScreen, key: Mapping[str, Any]) -> None:
 
 
 def show_key(screen: ConsoleScreen, made: "Made", url: str | None) -> None:
-    """The new key, whole, this one time."""
+    """The new key, whole, this one time, and how to use it at `url`, None while no gateway listens."""
     console = screen.console
     model = (made.scope or console.names or ("NAME",))[0]
     text = made.key.text
