@@ -8,11 +8,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from app.domain.detection import Rule, parse_rules
 from app.domain.engines import Preset, parse_presets
 from app.domain.failures import StokerError
+from app.domain.money import Basis, Micro, Price, parse_amount
+from app.domain.plans import Plan
+
+NOTHING = Micro(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +56,48 @@ class EdgeSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class BillingSettings:
+    """`[billing]`: what running costs, and how much of it is allowed. Amounts are text such as "0.60", never fractions.
+
+    `hour` is the price of a replica on this machine, `token_in` and `token_out` those of a million tokens; `basis` says
+    which are billed, and `from_start` that time counts from the start of an attempt, not from its first token. Prices
+    are locked when something is launched or changed. Caps are on spending, 0 for none: `cap_start` on an attempt's
+    deployment before its first token, `cap_launch` on a deployment, `cap_day` and `cap_month` (UTC) on everything.
+    `stop_order` is who goes first when the money is used up: names of deployments and `idle`, `newest`, `oldest`,
+    `dearest`.
+    """
+
+    currency: str = "USD"
+    hour: Micro = NOTHING
+    token_in: Micro = NOTHING
+    token_out: Micro = NOTHING
+    basis: Basis = "second"
+    from_start: bool = False
+    cap_start: Micro = NOTHING
+    cap_launch: Micro = NOTHING
+    cap_day: Micro = NOTHING
+    cap_month: Micro = NOTHING
+    stop_order: tuple[str, ...] = ("idle", "newest")
+    plan: str = "enterprise"
+
+    @property
+    def price(self) -> Price:
+        """What is launched now costs."""
+        return Price(int(self.hour), int(self.token_in), int(self.token_out), self.basis, self.from_start)
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The whole of `config.toml`. Every field has a default, so an absent file is a valid one.
 
-    `keymap` gives the console's actions other keys, by action id; several are parted by commas.
+    `plans` are plans of one's own, by name. `keymap` gives the console's actions other keys, by action id; several are
+    parted by commas.
     """
 
     server: ServerSettings = field(default_factory=ServerSettings)
     edge: EdgeSettings = field(default_factory=EdgeSettings)
+    billing: BillingSettings = field(default_factory=BillingSettings)
+    plans: Mapping[str, Plan] = field(default_factory=dict)
     keymap: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -171,20 +209,42 @@ def _build(cls: Any, data: Mapping[str, Any], file: str, prefix: str) -> Any:
             raise StokerError(
                 "CONFIG_INVALID", f"{file}: unknown key `{dotted}`.", f"Did you mean `{prefix}{near[0]}`?"
             )
-        kind = hints[key]
-        if is_dataclass(kind) and isinstance(value, dict):
-            values[key] = _build(kind, value, file, f"{dotted}.")
-        elif not _fits(value, kind):
-            wanted = getattr(kind, "__name__", str(kind))
-            raise StokerError("CONFIG_INVALID", f"{file}: `{dotted}` must be {wanted}, not {value!r:.80}.")
-        else:
-            values[key] = value
+        values[key] = _value(value, hints[key], file, dotted)
     return cls(**values)
 
 
+def _value(value: object, kind: Any, file: str, dotted: str) -> Any:
+    """A value of the file as a setting of type `kind`."""
+    if is_dataclass(kind) and isinstance(value, dict):
+        return _build(kind, value, file, f"{dotted}.")
+    if kind is Micro and isinstance(value, int | str) and not isinstance(value, bool):
+        try:
+            return Micro(parse_amount(str(value)))
+        except ValueError as error:
+            raise StokerError("CONFIG_INVALID", f"{file}: `{dotted}`: {error}") from error
+    if not _fits(value, kind):
+        raise StokerError("CONFIG_INVALID", f"{file}: `{dotted}` must be {_wanted(kind)}, not {value!r:.80}.")
+    inner = get_args(kind)
+    if isinstance(value, dict) and len(inner) > 1 and is_dataclass(inner[1]):
+        return {name: _build(inner[1], part, file, f"{dotted}.{name}.") for name, part in value.items()}
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _wanted(kind: Any) -> str:
+    if kind is Micro:
+        return 'an amount in quotes such as "0.60"'
+    if get_origin(kind) is Literal:
+        return " or ".join(map(repr, get_args(kind)))
+    return "a list of str" if get_origin(kind) is tuple else getattr(kind, "__name__", str(kind))
+
+
 def _fits(value: object, kind: Any) -> bool:
+    if get_origin(kind) is Literal:
+        return value in get_args(kind)
+    if get_origin(kind) is tuple:
+        return isinstance(value, list) and all(isinstance(item, get_args(kind)[0]) for item in value)
     if get_origin(kind) is not None:
-        inner = get_args(kind)[1]
+        inner = dict if is_dataclass(get_args(kind)[1]) else get_args(kind)[1]
         return isinstance(value, dict) and all(isinstance(item, inner) for item in value.values())
     if kind is float:
         return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf

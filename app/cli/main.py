@@ -35,6 +35,9 @@ _VERBS = {
     "ask": ("app.cli.ask:ask", "Ask a deployment something."),
     "keys": ("app.cli.keys:keys", "Make, list, revoke and rotate API keys."),
     "request": ("app.cli.request:request", "Explain one request."),
+    "topup": ("app.cli.money:topup", "Put money into the account."),
+    "balance": ("app.cli.money:balance", "Show what is left, and for how long."),
+    "ledger": ("app.cli.money:ledger", "Show where the money went; check it; export it."),
     "doctor": ("app.cli.doctor:doctor", "Check this installation."),
     "completion": ("app.cli.completion:completion", "Print the completion script of a shell."),
 }

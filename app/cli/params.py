@@ -11,6 +11,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from app.domain.failures import StokerError
+from app.domain.money import parse_amount
 from app.domain.names import valid_name
 from app.domain.text import safe
 from app.domain.variant import FlagValue
@@ -62,6 +63,21 @@ class MemoryType(click.ParamType[int]):
         if not 0 < number < 2**60:
             self.fail(f"`{safe(str(value), 80)}` is no size; give bytes, or 400M, or 2G.", param, ctx)
         return number
+
+
+class AmountType(click.ParamType[int]):
+    """Money in micro-units, more than none: `25`, `0.50`."""
+
+    name = "amount"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            amount = parse_amount(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        if not amount:
+            self.fail("nothing is no amount to put in.", param, ctx)
+        return amount
 
 
 class DurationType(click.ParamType[int]):
