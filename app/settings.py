@@ -61,7 +61,7 @@ class BillingSettings:
 
     `hour` is the price of a replica on this machine, `token_in` and `token_out` those of a million tokens; `basis` says
     which are billed, and `from_start` that time counts from the start of an attempt, not from its first token. Prices
-    are locked when something is launched or changed. Caps are on spending, 0 for none: `cap_start` on an attempt's
+    are locked when something is launched. Caps are on spending, 0 for none: `cap_start` on an attempt's
     deployment before its first token, `cap_launch` on a deployment, `cap_day` and `cap_month` (UTC) on everything.
     `stop_order` is who goes first when the money is used up: names of deployments and `idle`, `newest`, `oldest`,
     `dearest`.

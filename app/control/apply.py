@@ -17,6 +17,7 @@ from app.domain.status import Status, derive
 from app.domain.text import clean_text
 from app.store import tables
 from app.store.jobs import submit
+from app.store.purse import hold_attempt
 
 ACTOR = "server"
 FETCH_DEADLINE_US = 24 * 3_600_000_000
@@ -98,6 +99,8 @@ class Recorder:
 
     def _begin(self, action: rules.Begin) -> None:
         instance = self.session.get_one(tables.Instance, action.instance_id)
+        if not hold_attempt(self.session, instance, ACTOR):
+            return  # somebody else took the money since this was decided; the next pass knows
         last = self.session.exec(
             select(tables.Attempt.number)
             .where(tables.Attempt.instance_id == instance.id)

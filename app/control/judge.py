@@ -41,7 +41,7 @@ class Judge:
         if attempt_id not in self._ended:
             words, limited = self._last_words(attempt_id), spec.memory_limit is not None
             code, evidence = judge(words, exit_facts(how), self._rules, spec.engine, limited=limited)
-            self._ended[attempt_id] = Ended(how.at, code, evidence, how.code, how.signal, how.rebooted)
+            self._ended[attempt_id] = Ended(how.at, code, evidence, how.code, how.signal, how.rebooted, how.boot_us)
         return self._ended[attempt_id]
 
     def refused(self, engine: str, refusal: BackendRefused | StokerError) -> Ended:

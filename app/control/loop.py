@@ -13,6 +13,8 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from app.boot import boot_us
+from app.control import meter
+from app.control.accounts import Accounts
 from app.control.act import Actor
 from app.control.apply import Recorder, mark_reachable, mark_released
 from app.control.clock import Clock
@@ -22,6 +24,7 @@ from app.control.look import Watcher
 from app.control.retention import prune
 from app.control.senses import Senses
 from app.domain import reconcile as rules
+from app.domain.budget import Funds
 from app.domain.facts import Deployment, Instance, Weights
 from app.domain.failures import StokerError
 from app.domain.lifecycle import Phase, State
@@ -52,6 +55,8 @@ class Rows:
     specs: dict[str, VariantSpec]
     weights: dict[str, Weights]
     jobs: list[sqlite3.Row]
+    funds: Funds
+    used_at: dict[str, int]
 
     @property
     def instances(self) -> list[Instance]:
@@ -74,6 +79,7 @@ class Controller:
         self._reachable: dict[str, bool] = {}
         presets = load_presets(home)
         self.gateway = GatewayKeeper(home)
+        self.accounts = Accounts(home, settings.billing, self.clock, self.write)
         self.watcher = Watcher(self._wake.set)
         self.actor = Actor(home, owner, presets, settings.server.env, self._wake.set)
         self.jobs = Jobs(home, self.clock, epoch, self.write, self._wake.set)
@@ -83,7 +89,14 @@ class Controller:
         """Work until `stopping` is set. Raises LeaseLost when another server has taken over."""
         loops = [
             asyncio.create_task(work)
-            for work in (self._passes(), self._polls(), self._beats(), self._prunes(), self.gateway.run())
+            for work in (
+                self._passes(),
+                self._polls(),
+                self._beats(),
+                self._prunes(),
+                self.gateway.run(),
+                self.accounts.run(self.watcher.looks),
+            )
         ]
         stop = asyncio.create_task(stopping.wait())
         try:
@@ -140,6 +153,7 @@ class Controller:
             actor=self.actor,
             backends=self._backends,
             gateway_up=self.gateway.up,
+            blocked=self.accounts.blocked(rows.deployments, rows.specs, rows.funds, rows.used_at),
             shutting_down=self.jobs.shutting_down,
             # What this server was told to take down is not a reboot's; the next one resumes it.
             resume=self.settings.server.resume_after_reboot and not self.jobs.shut_down,
@@ -156,6 +170,7 @@ class Controller:
     def _record(self, session: Any, moved: list[tuple[Deployment, list[rules.Action]]], now: int) -> None:
         for deployment, actions in moved:
             Recorder(session, deployment, self.epoch, now).apply(actions)
+        meter.follow(session, [deployment.id for deployment, _ in moved], self.clock.instant(now))
 
     async def _record_calls(self) -> None:
         """Note what calls to backends and looks at them have brought, before anything is decided on it."""
@@ -195,7 +210,8 @@ class Controller:
                 for variant_id, spec in specs.items()
                 if at_hand(spec.model, self.home) is None
             }
-        return Rows(deployments, specs, weights, jobs)
+            funds, used_at = self.accounts.read(connection)
+        return Rows(deployments, specs, weights, jobs, funds, used_at)
 
     def _backend(self, name: str) -> Backend:
         if name not in self._backends:

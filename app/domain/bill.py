@@ -50,8 +50,8 @@ class Span:
 def advance(meter: Meter, now: Instant, ended: tuple[int, int | None] | None = None) -> Span:
     """What `meter` has run up until `now`, or until its attempt `ended`: (UTC microseconds, boot time if known).
 
-        Durations are of boot time, which runs on through a suspend and which no change of the wall clock moves. Only what
-    another boot began is reckoned in UTC, and then never beyond what is plausible: from the cursor on, until now.
+    Durations are of boot time, which runs on through a suspend and which no change of the wall clock moves. Only what
+    another boot began is reckoned in UTC, and then never beyond what can be: from the cursor on, until now.
     """
     if meter.boot_id == now.boot_id:
         until = now.boot_us

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from app.domain.money import FREE, Price
+
 FlagValue = str | bool
 
 
@@ -25,6 +27,7 @@ class VariantSpec:
     `context` is tokens per request, `seqs` how many requests the engine serves at once. `kv_type` is `K/V` or one
     type for both. `flags` are passed to the engine as they are. `env_names` names variables whose values are kept
     outside the store, in the file `env-<env_file>.json` of the keys directory. `memory_limit` is bytes of host memory.
+    `price` is what it costs, as of its launch.
     """
 
     model: ModelRef
@@ -37,6 +40,7 @@ class VariantSpec:
     env_names: tuple[str, ...] = ()
     env_file: str | None = None
     memory_limit: int | None = None
+    price: Price = FREE
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-ready form that `from_json` reads back."""
@@ -46,7 +50,12 @@ class VariantSpec:
     def from_json(data: Mapping[str, Any]) -> "VariantSpec":
         """The inverse of `to_json`. Raises KeyError or TypeError on anything else."""
         return VariantSpec(
-            **{**data, "model": ModelRef(**data["model"]), "env_names": tuple(data["env_names"])},
+            **{
+                **data,
+                "model": ModelRef(**data["model"]),
+                "env_names": tuple(data["env_names"]),
+                "price": Price(**data.get("price", {})),
+            },
         )
 
     def changes(self, other: "VariantSpec") -> dict[str, tuple[object, object]]:

@@ -8,11 +8,13 @@ from typing import Any
 
 from app.domain.engines import Preset, compute_threads, render_command
 from app.domain.failures import StokerError
+from app.domain.money import FREE
 from app.domain.variant import FlagValue, VariantSpec
 from app.launch.checks import Check, check_name, check_spec, from_error
 from app.launch.models import resolve, slug
+from app.launch.money import check_balance, check_plan
 from app.launch.options import Options
-from app.settings import Home
+from app.settings import Home, load_settings
 
 DEFAULT_ENGINE = "llama.cpp"
 DEFAULT_BACKEND = "process"
@@ -57,7 +59,7 @@ class Plan:
             ],
             "estimate": None,
             "command": list(self.command),
-            "price_per_hour_micro": 0,
+            "price_per_hour_micro": 0 if self.spec is None else self.spec.price.by_hour * self.replicas,
         }
 
 
@@ -77,6 +79,7 @@ def plan_launch(options: Options, home: Home, presets: Mapping[str, Preset], tak
         context=preset.context if preset else 0,
         seqs=preset.seqs if preset else 0,
         kv_type=DEFAULT_KV_TYPE,
+        price=load_settings(home).billing.price,
     )
     base = slug(model)
     name = options.name if options.name is not None else free_name(base, taken)
@@ -93,7 +96,9 @@ def plan_change(
     except StokerError as error:
         return Plan(name, options.replicas or replicas, (from_error("model", error),))
     merged = _merge(replace(spec, model=model, engine=options.engine or spec.engine), options)
-    return _finish(name, options.replicas or replicas, merged, presets, home, ())
+    # What runs is paid for already: only what is added to it is not.
+    added = max(0, (options.replicas or replicas) - replicas)
+    return _finish(name, options.replicas or replicas, merged, presets, home, (), added)
 
 
 def free_name(base: str, taken: Collection[str]) -> str:
@@ -120,9 +125,18 @@ def _merge(spec: VariantSpec, options: Options) -> VariantSpec:
 
 
 def _finish(
-    name: str, replicas: int, spec: VariantSpec, presets: Mapping[str, Preset], home: Home, checks: tuple[Check, ...]
+    name: str,
+    replicas: int,
+    spec: VariantSpec,
+    presets: Mapping[str, Preset],
+    home: Home,
+    checks: tuple[Check, ...],
+    added: int | None = None,
 ) -> Plan:
-    checks = (*checks, *check_spec(spec, presets, home))
+    settings = load_settings(home)
+    price = FREE if added == 0 else spec.price
+    money = check_balance(home, settings, price, replicas if added is None else added)
+    checks = (*checks, *check_spec(spec, presets, home), money, check_plan(home, settings, name, replicas))
     command: tuple[str, ...] = ()
     if all(check.result != "fail" for check in checks):
         threads = compute_threads(os.cpu_count())

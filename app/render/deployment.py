@@ -44,7 +44,7 @@ def row(fleet: Fleet, deployment: Deployment) -> Document:
 
 def failure(instance: Instance, name: str) -> Document | None:
     """Why an instance of deployment `name` failed, None if it has not. Times are UTC microseconds."""
-    if instance.state is not State.FAILED or instance.failure_code is None:
+    if instance.failure_code is None or not (instance.state is State.FAILED or instance.phase is Phase.BY_BILLING):
         return None
     known = CATALOGUE.get(instance.failure_code)
     return {

@@ -122,3 +122,17 @@ def entries(connection: sqlite3.Connection, numbers: Sequence[int]) -> Iterator[
         )
         found = {row["id"]: row for row in rows}
         yield from (found[number] for number in some if number in found)
+
+
+def available(connection: sqlite3.Connection) -> int:
+    """What may be spent and is not held."""
+    row = connection.execute("SELECT balance FROM accounts WHERE id = 'available'").fetchone()
+    return 0 if row is None else int(row["balance"])
+
+
+def last_request(connection: sqlite3.Connection, deployment_id: str) -> int:
+    """When a deployment last had a request, in UTC microseconds; 0 for never."""
+    row = connection.execute(
+        "SELECT max(started_at) AS at FROM requests WHERE deployment_id = ?", (deployment_id,)
+    ).fetchone()
+    return int(row["at"] or 0)

@@ -124,9 +124,9 @@ def keys(connection: sqlite3.Connection) -> list[Row]:
 def requests_with(connection: sqlite3.Connection, request_id: str) -> list[Row]:
     """The requests that carried `request_id` (the client's) or have it as our own id, newest first."""
     return connection.execute(
-        "SELECT r.*, d.name AS deployment, i.name AS instance FROM requests r"
+        "SELECT r.*, d.name AS deployment, i.name AS instance, json_extract(v.spec, '$.price') AS price FROM requests r"
         " LEFT JOIN deployments d ON d.id = r.deployment_id LEFT JOIN instances i ON i.id = r.instance_id"
-        " WHERE r.request_id = ?1 OR r.id = ?1 ORDER BY r.id DESC",
+        " LEFT JOIN variants v ON v.id = i.variant_id WHERE r.request_id = ?1 OR r.id = ?1 ORDER BY r.id DESC",
         (request_id,),
     ).fetchall()
 

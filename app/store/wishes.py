@@ -13,6 +13,7 @@ from app.domain.failures import StokerError
 from app.domain.ids import ulid
 from app.domain.status import Status
 from app.domain.variant import VariantSpec
+from app.store.purse import hold_hour
 from app.store.tables import Deployment, Event, Variant
 
 
@@ -22,7 +23,7 @@ def now_us() -> int:
 
 
 def launch(session: Session, name: str, spec: VariantSpec, replicas: int, actor: str) -> Deployment:
-    """Wish for a new deployment. Raises NAME_TAKEN."""
+    """Wish for a new deployment. Raises NAME_TAKEN, and BILLING_BELOW_MINIMUM unless an hour of it can be held."""
     if session.exec(_live(name)).first() is not None:
         raise StokerError("NAME_TAKEN", f"There is a deployment `{name}` already.")
     now = now_us()
@@ -39,14 +40,16 @@ def launch(session: Session, name: str, spec: VariantSpec, replicas: int, actor:
     deployment.variant_id = _add_variant(session, deployment.id, 1, spec, now)
     session.add(deployment)
     session.flush()
+    hold_hour(session, deployment, "BILLING_BELOW_MINIMUM", actor)
     _note(session, deployment, None, Status.REQUESTED, "launched", actor)
     return deployment
 
 
 def start(session: Session, name: str, actor: str) -> Deployment:
-    """Wish a deployment to run; what has failed is tried again."""
+    """Wish a deployment to run; what has failed is tried again. Raises BILLING_BLOCKED without money for an hour."""
     deployment = _lasting(session, name)
     deployment.wish, deployment.wish_at, deployment.stop_now = "running", now_us(), 0
+    hold_hour(session, deployment, "BILLING_BLOCKED", actor)
     return _wished(session, deployment, "start", actor)
 
 
@@ -62,6 +65,7 @@ def restart(session: Session, name: str, actor: str) -> Deployment:
     deployment = _lasting(session, name)
     deployment.wish, deployment.stop_now = "running", 0
     deployment.wish_at = deployment.restart_at = now_us()
+    hold_hour(session, deployment, "BILLING_BLOCKED", actor)
     return _wished(session, deployment, "restart", actor)
 
 
