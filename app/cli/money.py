@@ -1,6 +1,5 @@
 """`topup`, `balance`, `ledger`: money in, what is left, and where it went."""
 
-import csv
 import json
 import sys
 import time
@@ -16,6 +15,7 @@ from app.domain.bill import Standing
 from app.domain.failures import StokerError
 from app.domain.money import format_amount
 from app.domain.text import safe
+from app.export import write_csv
 from app.reach import actor
 from app.render import ledger as render
 from app.settings import Home, find_home, load_settings
@@ -126,30 +126,17 @@ def export(kind_of_file: str, **wanted: Any) -> None:
     """Print all entries, the oldest first. Amounts are integers of a millionth, times UTC microseconds."""
     home = find_home()
     currency = load_settings(home).billing.currency
-    with read.reading(home.store) as connection:
-        numbers = bill.matching(connection, bill.Filter(**wanted))[::-1]
-        writer = csv.writer(sys.stdout)
-        if kind_of_file == "csv":
-            writer.writerow(render.EXPORTED)
-        else:
+    if kind_of_file == "csv":
+        write_csv(home, sys.stdout, currency, bill.Filter(**wanted))
+    else:
+        with read.reading(home.store) as connection:
+            numbers = bill.matching(connection, bill.Filter(**wanted))[::-1]
             sys.stdout.write("[")
-        for place, row in enumerate(bill.entries(connection, numbers)):
-            document = render.entry_document(dict(row), currency)
-            if kind_of_file == "csv":
-                writer.writerow([_plain(value) for value in document.values()])
-            else:
+            for place, row in enumerate(bill.entries(connection, numbers)):
+                document = render.entry_document(dict(row), currency)
                 sys.stdout.write(("," if place else "") + "\n" + json.dumps(document))
-        if kind_of_file == "json":
             sys.stdout.write("\n]\n")
     sys.stdout.flush()
-
-
-def _plain(value: object) -> object:
-    """A value for a cell of a table. What a spreadsheet would take for a formula is made text."""
-    if not isinstance(value, str):
-        return value
-    text = safe(value)
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
 
 
 def _standing(home: Home) -> Standing:

@@ -49,6 +49,8 @@ def runway_cell(standing: Standing) -> Cell:
     runway = standing.runway_us
     if runway is None:
         return Cell(UNKNOWN, "dim")
+    if not runway:
+        return Cell("nothing left", "bad")
     tone: Tone = "bad" if standing.warning == "very low" else "look" if standing.warning else "plain"
     return Cell(f"{span(runway // 1_000_000 * 1_000_000)} left", tone)
 
@@ -85,8 +87,8 @@ def entry_cells(row: Mapping[str, Any]) -> Sequence[Cell]:
         Cell(row["kind"], "dim" if moved else "plain"),
         Cell(row["instance"] or row["deployment"] or UNKNOWN),
         Cell(quantity(row), "dim"),
-        Cell(format_amount(row["amount"]), tone),
-        Cell(format_amount(row["balance"])),
+        Cell(format_amount(row["amount"], 6), tone),
+        Cell(format_amount(row["balance"], 6)),
     )
 
 
@@ -128,3 +130,24 @@ def verdict_document(ok: bool, entries: int, first_bad: int | None, reason: str)
 
 def _held(standing: Standing) -> str:
     return f"   {format_amount(standing.held)} of it held" if standing.held else ""
+
+
+def summary_line(standing: Standing, currency: str) -> Line:
+    """The top line of the ledger: balance, burn, runway, today, month."""
+    parts: list[Cell | str] = [Cell(f"{round_amount(standing.balance)} {currency}", "accent")]
+    if standing.held:
+        parts.append(Cell(f" ({round_amount(standing.held)} held)", "dim"))
+    for name, cell in (
+        ("burn", Cell(f"{round_amount(standing.burn)}/h")),
+        ("runway", runway_cell(standing)),
+        ("today", Cell(round_amount(standing.today))),
+        ("month", Cell(round_amount(standing.month))),
+    ):
+        parts += [Cell(f"   {name} ", "dim"), cell]
+    return line(*parts)
+
+
+def idle_line(row: Mapping[str, Any], now: int) -> Line:
+    """What costs without being used, and what would end that."""
+    text = f"{row['deployment']}: {round_amount(row['price'])}/h loaded, no request in {span(now - row['since'])}"
+    return line(Cell(text, "look"), Cell(f"   stoker stop {row['deployment']}", "dim"))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 
 from app.domain.bill import Instant, Meter, Standing, accrued
-from app.domain.money import DAY_US
+from app.domain.money import DAY_US, HOUR_US
 
 Row = sqlite3.Row
 _AT_ONCE = 1_000
@@ -136,3 +136,18 @@ def last_request(connection: sqlite3.Connection, deployment_id: str) -> int:
         "SELECT max(started_at) AS at FROM requests WHERE deployment_id = ?", (deployment_id,)
     ).fetchone()
     return int(row["at"] or 0)
+
+
+IDLE_US = HOUR_US
+"""What has had no request for this long and costs money is waste."""
+
+
+def idle(connection: sqlite3.Connection, now: int) -> list[Row]:
+    """What runs at a price and has had no request for an hour: `deployment` (a name), `price` an hour, `since` when."""
+    return connection.execute(
+        "SELECT d.name AS deployment, sum(m.price) AS price, max(min(i.ready_at), coalesce((SELECT max(r.started_at)"
+        " FROM requests r WHERE r.deployment_id = d.id), 0)) AS since FROM meters m"
+        " JOIN deployments d ON d.id = m.deployment_id JOIN attempts i ON i.id = m.attempt_id"
+        " WHERE m.closed = 0 AND i.ready_at IS NOT NULL GROUP BY d.id HAVING since <= ? ORDER BY price DESC, d.name",
+        (now - IDLE_US,),
+    ).fetchall()

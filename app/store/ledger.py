@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from sqlmodel import Session, col, insert, select
+from sqlmodel import Session, SQLModel, col, insert, select
 
 from app.domain.chain import CHAINED, START, link
 from app.domain.failures import StokerError
@@ -20,6 +20,10 @@ from app.store.tables import Account, Entry, Posting
 Kind = Literal["topup", "hold", "release", "charge", "refund", "adjustment"]
 FUNDING = "funding"
 AVAILABLE = "available"
+# Tables, not classes: a tick posts thousands of entries, and the mapper would take most of the time.
+_ADD_ENTRY = insert(SQLModel.metadata.tables[str(Entry.__tablename__)])
+_ADD_POSTING = insert(SQLModel.metadata.tables[str(Posting.__tablename__)])
+_KNOWN = "SELECT 1 FROM entries WHERE key = ?"
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 
@@ -119,8 +123,9 @@ class Book:
         }
         hashed = link(previous, [values[name] for name in CHAINED], moved)
         rows = [{"entry_id": number, "account": account, "amount": value} for account, value in moved.items()]
-        self.session.execute(insert(Posting), rows)
-        self.session.execute(insert(Entry), {**values, "hash": hashed})
+        connection = self.session.connection()
+        connection.execute(_ADD_POSTING, rows)
+        connection.execute(_ADD_ENTRY, {**values, "hash": hashed})
         for account, value in moved.items():
             if account in self._balances:
                 self._balances[account] += value
@@ -128,9 +133,9 @@ class Book:
         return True
 
     def _has(self, draft: Draft, moved: Mapping[str, int]) -> bool:
-        found = self.session.exec(select(Entry).where(Entry.key == draft.key)).first()
-        if found is None:
+        if self.session.connection().exec_driver_sql(_KNOWN, (draft.key,)).first() is None:
             return False
+        found = self.session.exec(select(Entry).where(Entry.key == draft.key)).one()
         rows = self.session.exec(select(Posting).where(Posting.entry_id == found.id)).all()
         same = {row.account: row.amount for row in rows} == moved and found.kind == draft.kind
         if not same or (found.starts, found.ends) != (draft.starts, draft.ends):

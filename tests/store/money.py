@@ -1,5 +1,6 @@
 """What the ledger's tests share: deployments to spend on, and one process of many that all want the same money."""
 
+import json
 import sys
 import time
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from app.domain.ids import ulid
 from app.store.ledger import Book, hold
 from app.store.tables import Deployment, Variant
 from app.store.write import Store
+from tests.store.spec import spec
 
 NOW = 1_800_000_000_000_000
 
@@ -18,7 +20,9 @@ def deploy(store: Store, name: str) -> str:
     """A deployment to spend on; its id."""
     deployment, variant = ulid(), ulid()
     with store.write() as session:
-        session.add(Variant(id=variant, deployment_id=deployment, number=1, spec="{}", created_at=1))
+        session.add(
+            Variant(id=variant, deployment_id=deployment, number=1, spec=json.dumps(spec().to_json()), created_at=1)
+        )
         session.add(
             Deployment(
                 id=deployment,
