@@ -81,7 +81,7 @@ def _tick(store: Store, instances: int) -> None:
     now = instant()
     with store.write() as session:
         attempts = [_running(session, n, now.boot_id, now.boot_us - 60 * MICRO, now.at) for n in range(instances)]
-    alive = {attempt: now.boot_us for attempt in attempts}
+    alive = dict.fromkeys(attempts, now.boot_us)
     wall, cpu = time.perf_counter(), time.process_time()
     with store.write() as session:
         meter.tick(session, now, alive)
@@ -132,7 +132,7 @@ def _fill(store: Store, entries: int) -> None:
             book = Book(session, now)
             for n in range(start, min(entries, start + AT_ONCE)):
                 book.now = now - (entries - n) * 30 * DAY_US // entries
-                deployment = ids[n * n % DEPLOYMENTS]
+                deployment = ids[n % DEPLOYMENTS]
                 draft = Draft(
                     "charge",
                     f"time:{n}",

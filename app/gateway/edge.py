@@ -79,7 +79,7 @@ class Edge:
             await _refuse(own, request, receive, send)
 
     async def _forward(self, request: Request, departure: Departure, receive: Receive, send: Send) -> None:
-        """Key, model, size and context, plan, route, stream, usage: nothing reaches an engine before those to the plan."""
+        """Key, model, size and context, plan, route, stream, usage: no engine is asked before the first four pass."""
         _check_method(request, "POST")
         snapshot = self._current()
         key = self._authenticate(request, snapshot)
