@@ -53,6 +53,7 @@ ACTIONS = (
     Action("app.play", ("4",), EVERYWHERE, "play", "Go to the playground", "play", "NAME"),
     Action("app.ledger", ("5",), EVERYWHERE, "ledger", "Go to the money: balance, spending, entries", "ledger"),
     Action("app.access", ("6",), EVERYWHERE, "access", "Go to keys and requests", "access"),
+    Action("app.hosts", ("7",), EVERYWHERE, "hosts", "Go to hosts and GPUs", "hosts"),
     Action("app.command", ("colon",), EVERYWHERE, "command", "Type a command", footer=True),
     Action("app.palette", ("ctrl+p",), EVERYWHERE, "palette", "Search all commands"),
     Action("app.help", ("question_mark",), EVERYWHERE, "help", "Show the keys that work here", "help", footer=True),
@@ -66,12 +67,16 @@ ACTIONS = (
     Action(
         "fleet.stop", ("s",), "fleet", "stop", "Stop it after requests in flight", "stop", "NAME", True, writes=True
     ),
+    Action("fleet.fix", ("f",), "fleet", "fix", "Choose what mends it", "fix", "NAME", footer=True),
+    Action("fleet.bundle", ("b",), "fleet", "bundle", "Make one redacted archive of what happened to it"),
     Action("fleet.start", ("S",), "fleet", "start", "Start it, or try again", "start", "NAME", writes=True),
     Action("fleet.restart", ("r",), "fleet", "restart", "Start its instances anew", "restart", "NAME", writes=True),
     Action("fleet.remove", ("x",), "fleet", "remove", "Remove it for good", "rm", "NAME", writes=True),
     Action("fleet.filter", ("slash",), "fleet", "filter", "Show only what matches", footer=True),
     Action("fleet.sort", ("o",), "fleet", "sort", "Sort by the next column"),
     Action("fleet.copy", ("y",), "fleet", "copy", "Copy its URL"),
+    Action("deployment.fix", ("f",), "deployment", "fix", "Choose what mends it; a number picks", footer=True),
+    Action("deployment.bundle", ("b",), "deployment", "bundle", "Make one redacted archive of what happened to it"),
     Action("deployment.logs", ("L",), "deployment", "logs", "Show the log of its instance", footer=True),
     Action("deployment.play", ("p",), "deployment", "play", "Talk to it", footer=True),
     Action(

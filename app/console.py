@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on, work
-from textual.app import App, ScreenStackError, SystemCommand
+from textual.app import ScreenStackError, SystemCommand
 from textual.binding import BindingType
 from textual.screen import Screen
 from textual.types import NoActiveAppError
@@ -30,7 +30,9 @@ from app.settings import Home, find_home, load_settings
 from app.store import bill, read
 from app.store.fleet import look
 from widgets.chrome import Header, KeyLine
-from widgets.dialogs import ConfirmDialog, HelpScreen
+from widgets.dialogs import ConfirmDialog, HelpScreen, Section
+from widgets.escape import split_escape
+from widgets.keyboard import OrderedKeys
 from widgets.prompt import CommandLine
 from widgets.spans import Line
 from widgets.theme import ASCII, THEMES, UNICODE, Glyphs
@@ -54,6 +56,7 @@ _SCREENS = {
     "play": "app.screens.playground:PlaygroundScreen",
     "ledger": "app.screens.ledger:LedgerScreen",
     "access": "app.screens.access:AccessScreen",
+    "hosts": "app.screens.hosts:HostsScreen",
 }
 
 
@@ -66,7 +69,7 @@ class Options:
     read_only: bool = False
 
 
-class Console(App[None]):
+class Console(OrderedKeys[None]):
     """The Textual app. A screen is made when it is first shown, and imported only then.
 
     `selected` is the deployment that the screens are about, `instance` the one of its instances where one is looked at;
@@ -77,6 +80,7 @@ class Console(App[None]):
     TITLE = "stoker"
 
     def __init__(self, home: Home, options: Options) -> None:
+        split_escape()
         super().__init__(ansi_color=_plain_terminal())
         settings = load_settings(home)
         keymap, self.currency = settings.keymap, settings.billing.currency
@@ -259,7 +263,13 @@ class Console(App[None]):
     def do_access(self, _argument: str) -> None:
         self.go("access")
 
+    def do_hosts(self, _argument: str) -> None:
+        self.go("hosts")
+
     def do_open(self, argument: str) -> None:
+        self.go("deployment", argument or None)
+
+    def do_fix(self, argument: str) -> None:
         self.go("deployment", argument or None)
 
     def do_stop(self, argument: str) -> None:
@@ -295,8 +305,25 @@ class Console(App[None]):
             self.go(self._visited.pop())
 
     def do_help(self, _argument: str) -> None:
+        if not isinstance(self.screen, ConsoleScreen):
+            return
+        words = self.screen.in_question()
+        if words:
+            self._explain(words)
+        else:
+            self._show_help([])
+
+    @work(thread=True, group="help", exclusive=True)
+    def _explain(self, words: list[str]) -> None:
+        from app.screens.explain import explained
+
+        sections = explained(self.home, words)
+        self.call_from_thread(self._show_help, sections)
+
+    def _show_help(self, explained: list[Section]) -> None:
         if isinstance(self.screen, ConsoleScreen):
-            self.push_screen(HelpScreen("Keys", self._help(self.screen.NAME), glyphs=self.glyphs))
+            sections = [*explained, *self._help(self.screen.NAME)]
+            self.push_screen(HelpScreen("Keys", sections, glyphs=self.glyphs))
 
     def do_theme(self, argument: str) -> None:
         names = [theme.name for theme in THEMES]

@@ -37,6 +37,7 @@ _KEPT = (
     "XDG_CONFIG_HOME",
     "XDG_CACHE_HOME",
 )
+_AGENT = "SSH_AUTH_SOCK"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -126,10 +127,29 @@ def _has_open(pid: int, path: Path) -> bool:
 
 
 def daemon_environment(home: Home, environ: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment of a daemon: what names its user and home, a plain PATH, and `[server.env]` of the config."""
+    """The environment of a daemon: what names its user and home, a plain PATH, a stable way to the user's SSH agent,
+    and `[server.env]` of the config."""
     env = os.environ if environ is None else environ
     kept = {name: env[name] for name in _KEPT if name in env}
-    return {"PATH": _PATH, **kept, **load_settings(home).server.env}
+    return {"PATH": _PATH, _AGENT: str(agent_link(home)), **kept, **load_settings(home).server.env}
+
+
+def agent_link(home: Home) -> Path:
+    """Where a daemon finds the SSH agent of whoever used stoker last; it may lead nowhere."""
+    return home.runtime / "agent"
+
+
+def link_agent(home: Home, environ: Mapping[str, str] | None = None) -> None:
+    """Have daemons use the SSH agent of this session from now on, if there is one: agents come and go with sessions."""
+    agent = (os.environ if environ is None else environ).get(_AGENT)
+    link = agent_link(home)
+    if not agent or agent == str(link) or (link.is_symlink() and os.readlink(link) == agent):  # noqa: PTH115 # as it was written
+        return
+    with contextlib.suppress(OSError, StokerError):  # then hosts that need the agent say so
+        partial = home.make_runtime() / f"agent.{os.getpid()}"
+        partial.unlink(missing_ok=True)
+        partial.symlink_to(agent)
+        partial.replace(link)
 
 
 def spawn(module: str, home: Home, log: Path) -> None:

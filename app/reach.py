@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from app.domain.failures import StokerError
-from app.processes import ensure_server, holder
+from app.processes import ensure_server, holder, link_agent
 from app.settings import Home
 from app.store.migrate import read_version, schema_version
 from app.store.read import reading
@@ -31,6 +31,7 @@ def require_server(home: Home) -> dict[str, Any]:
     Raises SERVER_DOWN, SERVER_OLDER, STORE_NEWER, STORE_CORRUPT and CONFIG_INVALID.
     """
     _check_store(home)
+    link_agent(home)
     facts = ensure_server(home)
     if facts.get("schema", 0) > schema_version():
         raise StokerError("STORE_NEWER", f"The running server is newer: version {facts.get('version')}.")

@@ -1,20 +1,23 @@
 """The config file, the directories and the presets: everything that a person may set, read in one place."""
 
 import difflib
+import hashlib
 import math
 import os
+import stat
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from app.domain.detection import Rule, parse_rules
 from app.domain.engines import Preset, parse_presets
 from app.domain.failures import StokerError
+from app.domain.hosts import check_host_name, parse_address
 from app.domain.money import Basis, Micro, Price, parse_amount
 from app.domain.plans import Plan
+from app.domain.rules import Rule, parse_rules
 
 NOTHING = Micro(0)
 
@@ -26,12 +29,15 @@ class ServerSettings:
     `resume_after_reboot` starts active deployments again after a reboot. `env` is added to the environment of the
     server, and so of every engine; it is the only way in for a variable, since the server does not inherit the one of
     whoever started it. `log_quota` bounds the bytes of all attempts' logs together; the oldest go first, but never
-    the first failed attempt of a streak.
+    the first failed attempt of a streak. A start is given up after `start_stall` seconds without a sign of getting on,
+    and after `start_ceiling` seconds in any case.
     """
 
     resume_after_reboot: bool = False
     env: Mapping[str, str] = field(default_factory=dict)
     log_quota: int = 2_000_000_000
+    start_stall: float = 300.0
+    start_ceiling: float = 1_200.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,17 +93,40 @@ class BillingSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class HostSettings:
+    """`[hosts.NAME]`: a machine beside this one.
+
+    `address` is one that `app.domain.hosts.parse_address` takes. `region` and `tier` are the operator's own words, for
+    choosing by them. `price` is that of one GPU for an hour, in the currency of the account.
+    """
+
+    address: str
+    region: str = ""
+    tier: str = ""
+    price: float = 0.0
+
+    def __post_init__(self) -> None:
+        parse_address(self.address)
+
+    @property
+    def price_per_hour_micro(self) -> int:
+        """The price of one GPU for an hour in millionths."""
+        return round(self.price * 1_000_000)
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The whole of `config.toml`. Every field has a default, so an absent file is a valid one.
 
-    `plans` are plans of one's own, by name. `keymap` gives the console's actions other keys, by action id; several are
-    parted by commas.
+    `plans` are plans of one's own, `hosts` the machines beside this one, by name. `keymap` gives the console's actions
+    other keys, by action id; several are parted by commas.
     """
 
     server: ServerSettings = field(default_factory=ServerSettings)
     edge: EdgeSettings = field(default_factory=EdgeSettings)
     billing: BillingSettings = field(default_factory=BillingSettings)
     plans: Mapping[str, Plan] = field(default_factory=dict)
+    hosts: Mapping[str, HostSettings] = field(default_factory=dict)
     keymap: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -150,6 +179,20 @@ class Home:
         """Locked by the gateway for as long as it lives; holds its pid."""
         return self.state / "gateway.lock"
 
+    @property
+    def runtime(self) -> Path:
+        """Where sockets are: a path so short that the name of any socket below it fits (107 bytes on Linux)."""
+        digest = hashlib.sha256(os.fsencode(self.state)).hexdigest()[:12]
+        return Path(f"/tmp/stoker-{os.getuid()}-{digest}")  # noqa: S108 # `make_runtime` refuses another's directory
+
+    def make_runtime(self) -> Path:
+        """Create the directory for sockets, for its owner only, and return it. CONFIG_INVALID if it is another's."""
+        self.runtime.mkdir(mode=0o700, exist_ok=True)
+        found = self.runtime.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+            raise StokerError("CONFIG_INVALID", f"{self.runtime} is not ours alone.", "Remove it.")
+        return self.runtime
+
     def make(self) -> None:
         """Create the directories, readable by their owner only."""
         for path in (self.state, self.config, self.attempts, self.keys, self.spool, self.models, self.backups):
@@ -172,6 +215,11 @@ def load_settings(home: Home) -> Settings:
     """Read `config.toml`. An unknown key or a wrong type is CONFIG_INVALID with file, key and the nearest valid one."""
     path = home.config / "config.toml"
     settings: Settings = _build(Settings, _read_toml(path), path.name, "")
+    for name in settings.hosts:
+        try:
+            check_host_name(name)
+        except ValueError as error:
+            raise StokerError("CONFIG_INVALID", f"{path.name}: {error}") from error
     return settings
 
 
@@ -183,9 +231,9 @@ def load_presets(home: Home) -> dict[str, Preset]:
 
 
 def load_rules(home: Home) -> tuple[Rule, ...]:
-    """The failure rules, in the order in which they are tried: the user's own `failures.toml`, then those that ship."""
+    """The failure rules: the user's own `failures.toml`, which beat all others, then those that ship with stoker."""
     shipped = tomllib.loads((resources.files("assets") / "failures.toml").read_text("utf-8"))
-    return parse_rules(_read_toml(home.config / "failures.toml")) + parse_rules(shipped)
+    return parse_rules(_read_toml(home.config / "failures.toml"), own=True) + parse_rules(shipped)
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -210,7 +258,23 @@ def _build(cls: Any, data: Mapping[str, Any], file: str, prefix: str) -> Any:
                 "CONFIG_INVALID", f"{file}: unknown key `{dotted}`.", f"Did you mean `{prefix}{near[0]}`?"
             )
         values[key] = _value(value, hints[key], file, dotted)
-    return cls(**values)
+    missing = [f.name for f in fields(cls) if f.name not in values and f.default is f.default_factory is MISSING]
+    if missing:
+        raise StokerError("CONFIG_INVALID", f"{file}: `{prefix}{missing[0]}` is missing.")
+    try:
+        return cls(**values)
+    except ValueError as error:
+        raise StokerError("CONFIG_INVALID", f"{file}: `{prefix.rstrip('.')}`: {error}") from error
+
+
+def _holds_tables(kind: Any) -> bool:
+    return get_origin(kind) is not None and is_dataclass(get_args(kind)[1])
+
+
+def _table(cls: Any, value: object, file: str, dotted: str) -> Any:
+    if not isinstance(value, dict):
+        raise StokerError("CONFIG_INVALID", f"{file}: `{dotted}` must be a table, not {value!r:.80}.")
+    return _build(cls, value, file, f"{dotted}.")
 
 
 def _value(value: object, kind: Any, file: str, dotted: str) -> Any:
@@ -222,11 +286,10 @@ def _value(value: object, kind: Any, file: str, dotted: str) -> Any:
             return Micro(parse_amount(str(value)))
         except ValueError as error:
             raise StokerError("CONFIG_INVALID", f"{file}: `{dotted}`: {error}") from error
+    if _holds_tables(kind) and isinstance(value, dict):
+        return {name: _table(get_args(kind)[1], each, file, f"{dotted}.{name}") for name, each in value.items()}
     if not _fits(value, kind):
         raise StokerError("CONFIG_INVALID", f"{file}: `{dotted}` must be {_wanted(kind)}, not {value!r:.80}.")
-    inner = get_args(kind)
-    if isinstance(value, dict) and len(inner) > 1 and is_dataclass(inner[1]):
-        return {name: _build(inner[1], part, file, f"{dotted}.{name}.") for name, part in value.items()}
     return tuple(value) if isinstance(value, list) else value
 
 
@@ -244,7 +307,7 @@ def _fits(value: object, kind: Any) -> bool:
     if get_origin(kind) is tuple:
         return isinstance(value, list) and all(isinstance(item, get_args(kind)[0]) for item in value)
     if get_origin(kind) is not None:
-        inner = dict if is_dataclass(get_args(kind)[1]) else get_args(kind)[1]
+        inner = get_args(kind)[1]
         return isinstance(value, dict) and all(isinstance(item, inner) for item in value.values())
     if kind is float:
         return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf

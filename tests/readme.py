@@ -7,6 +7,7 @@ import click
 
 from app.actions import ACTIONS, shown_key
 from app.cli.main import cli
+from app.domain.explain import everything, group_of
 from app.domain.failures import CATALOGUE, Failure, Retry
 
 README = Path(__file__).parents[1] / "README.md"
@@ -15,7 +16,12 @@ _RETRIED = {Retry.NEVER: "", Retry.ONCE: "once; yes if it has served", Retry.BAC
 
 def tables() -> dict[str, str]:
     """Every generated table by the name of its marks."""
-    return {"codes": _table(_codes()), "commands": _table(_commands()), "keys": _table(_keys())}
+    return {
+        "codes": _table(_codes()),
+        "commands": _table(_commands()),
+        "keys": _table(_keys()),
+        "states": _table(_states()),
+    }
 
 
 def replaced(text: str) -> str:
@@ -44,9 +50,17 @@ def _keys() -> Iterator[tuple[str, ...]]:
 
 
 def _codes() -> Iterator[tuple[str, ...]]:
-    yield "code", "HTTP", "meaning", "what to do", "tried again"
+    yield "code", "where", "HTTP", "meaning", "what to do", "tried again"
     for row in CATALOGUE.values():
-        yield _name(row), str(row.http or ""), row.meaning, row.remedy, _RETRIED[row.retry]
+        yield _name(row), group_of(row.code), str(row.http or ""), row.meaning, row.remedy, _RETRIED[row.retry]
+
+
+def _states() -> Iterator[tuple[str, ...]]:
+    yield "word", "of", "meaning", "what to do"
+    for each in everything():
+        if each.kind != "code":
+            of = "a deployment" if each.kind == "status" else "an instance"
+            yield f"`{each.word}`", of, each.meaning, each.remedy
 
 
 def _name(row: Failure) -> str:
@@ -55,7 +69,8 @@ def _name(row: Failure) -> str:
 
 def _commands() -> Iterator[tuple[str, ...]]:
     yield "command", "options", "what it does"
-    yield from _below(cli, click.Context(cli, info_name="stoker"))
+    # With its own settings: click remembers the help option of the first context that a command meets.
+    yield from _below(cli, click.Context(cli, info_name="stoker", **cli.context_settings))
 
 
 def _below(group: click.Group, context: click.Context) -> Iterator[tuple[str, ...]]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from app.domain.failures import StokerError
-from app.settings import EdgeSettings, Home, Settings, find_home, load_presets, load_rules, load_settings
+from app.settings import EdgeSettings, Home, HostSettings, Settings, find_home, load_presets, load_rules, load_settings
 
 
 @pytest.fixture
@@ -44,6 +44,22 @@ class TestHome:
         home.make()
 
 
+class TestRuntime:
+    def test_sockets_have_a_short_path_of_their_own_for_every_home(self, home: Home, tmp_path: Path) -> None:
+        assert len(str(home.runtime)) < 40
+        assert home.runtime != find_home({"STOKER_HOME": str(tmp_path / "other")}).runtime
+
+    def test_a_directory_that_others_may_enter_is_refused(self, home: Home) -> None:
+        path = home.make_runtime()
+        try:
+            assert path.stat().st_mode & 0o777 == 0o700
+            path.chmod(0o755)
+            with pytest.raises(StokerError, match="CONFIG_INVALID"):
+                home.make_runtime()
+        finally:
+            path.rmdir()
+
+
 class TestConfig:
     def test_no_file_is_a_valid_one(self, home: Home) -> None:
         assert load_settings(home) == Settings()
@@ -73,6 +89,14 @@ class TestConfig:
             ("[server]\nenv = {A = 1}", "`server.env` must be"),
             ("[server]\nenv = 3", "`server.env` must be"),
             ("server = 3", "`server` must be"),
+            ("hosts = 3", "`hosts` must be"),
+            ("[hosts]\ngpu1 = 3", "`hosts.gpu1` must be a table, not 3"),
+            ("[hosts.gpu1]\nregion = 'eu'", "`hosts.gpu1.address` is missing"),
+            ("[hosts.gpu1]\naddress = 'gpu1'\nprize = 1", "unknown key `hosts.gpu1.prize`"),
+            ("[hosts.gpu1]\naddress = 'gpu1'\nprice = -1", "`hosts.gpu1.price` must be float"),
+            ("[hosts.gpu1]\naddress = '-oProxyCommand=id'", "`hosts.gpu1`: `-oProxyCommand=id` is no address"),
+            ("[hosts.'../x']\naddress = 'gpu1'", "`../x` is no name for a host"),
+            ("[hosts.local]\naddress = 'gpu1'", "`local` is this machine"),
             ("[edge\n", "config.toml: "),
             ("[edge]\nport = 1\nport = 2", "config.toml: "),
         ],
@@ -85,6 +109,15 @@ class TestConfig:
         assert said in caught.value.message
         assert "config.toml" in caught.value.message
         assert caught.value.remedy
+
+    def test_hosts_by_name(self, home: Home) -> None:
+        (home.config / "config.toml").write_text(
+            '[hosts.gpu1]\naddress = "ada@10.0.0.7:2222"\n'
+            '[hosts.gpu2]\naddress = "ssh://gpu2"\nregion = "eu"\nprice = 0.6\n'
+        )
+        found = load_settings(home).hosts
+        assert found == {"gpu1": HostSettings("ada@10.0.0.7:2222"), "gpu2": HostSettings("ssh://gpu2", "eu", "", 0.6)}
+        assert found["gpu2"].price_per_hour_micro == 600_000
 
     def test_the_nearest_key_is_named(self, home: Home) -> None:
         (home.config / "config.toml").write_text("[edge]\nprot = 1")
@@ -110,7 +143,7 @@ class TestOwn:
         assert "llama.cpp" in shipped
         (home.config / "engines.toml").write_text(
             '["my.cpp"]\nformats = ["gguf"]\ncommand = ["my"]\narguments = []\nowned = []\nkey_env = "K"\n'
-            'health = "/h"\nloading = "x"\ncontext = 1\nseqs = 1\nkv_types = ["f16"]\n'
+            'health = "/h"\ncontext = 1\nseqs = 1\nkv_types = ["f16"]\n'
         )
         assert load_presets(home).keys() == shipped.keys() | {"my.cpp"}
 

@@ -26,23 +26,34 @@ _AROUND = 4
 
 
 class PickDialog(ModalScreen[str | None]):
-    """One row of a table to pick; its key, None if none was."""
+    """One row of a table to pick, by cursor or by typing a key of one character; its key, None if none was.
+
+    `keys` leave the list and do something else with the row under the cursor: (key, label, what to call with its key).
+    """
 
     DEFAULT_CSS = _CSS.replace("{name}", "PickDialog")
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "leave", "Leave", id="pick.leave")]
 
     def __init__(
-        self, title: Line, columns: Sequence[Column], rows: Sequence[tuple[str, Line]], *, glyphs: Glyphs = UNICODE
+        self,
+        title: Line,
+        columns: Sequence[Column],
+        rows: Sequence[tuple[str, Line]],
+        *,
+        keys: Sequence[tuple[str, str, Callable[[str], None]]] = (),
+        glyphs: Glyphs = UNICODE,
     ) -> None:
         super().__init__()
         self._title_line, self._columns, self._rows, self._glyphs = title, columns, rows, glyphs
+        self._keys = keys
 
     def compose(self) -> ComposeResult:
         with Vertical():
             yield Rule(glyphs=self._glyphs)
             yield Lines([[(" ", "plain"), *self._title_line]], glyphs=self._glyphs)
             yield LineTable(self._columns, glyphs=self._glyphs)
-            yield KeyLine((("enter", "pick"), ("esc", "leave")), glyphs=self._glyphs)
+            more = [(key, label) for key, label, _ in self._keys]
+            yield KeyLine((("enter", "pick"), *more, ("esc", "leave")), glyphs=self._glyphs)
 
     def on_mount(self) -> None:
         table = self.query_one(LineTable)
@@ -60,8 +71,26 @@ class PickDialog(ModalScreen[str | None]):
     def on_key_line_pressed(self, message: KeyLine.Pressed) -> None:
         if message.key == "esc":
             self.action_leave()
-        else:
+        elif message.key == "enter":
             self.query_one(LineTable).action_select()
+        else:
+            self._do(message.key)
+
+    def on_key(self, event: events.Key) -> None:
+        if any(event.character == key for key, _ in self._rows):
+            event.stop()
+            self.dismiss(event.character)
+        elif self._do(event.key):
+            event.stop()
+
+    def _do(self, pressed: str) -> bool:
+        under_cursor = self.query_one(LineTable).cursor_key
+        found = [call for key, _, call in self._keys if key == pressed and under_cursor is not None]
+        if found:
+            self.dismiss(None)
+        for call in found:
+            call(under_cursor or "")
+        return bool(found)
 
     def action_leave(self) -> None:
         self.dismiss(None)

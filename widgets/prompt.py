@@ -87,7 +87,7 @@ class CommandLine(Horizontal):
         self.display = True
         self._entry.value = text
         self._entry.cursor_position = len(self._entry.value)
-        self._entry.focus()
+        self.screen.set_focus(self._entry)  # at once: later, somebody else could have taken it
 
     def action_next_match(self) -> None:
         self._entry.action_next_match()
@@ -125,4 +125,5 @@ class CommandLine(Horizontal):
     def _leave(self) -> None:
         self.display = False
         if self._entry.has_focus:
-            self.screen.set_focus(self._before)
+            before = self._before
+            self.screen.set_focus(before if before is not None and before.is_attached else None)

@@ -28,10 +28,20 @@ class Phase:
     note: str = ""
 
 
-def timeline(phases: Sequence[Phase], width: int, glyphs: Glyphs = UNICODE) -> list[Line]:
+@dataclass(frozen=True, slots=True)
+class Point:
+    """Something that happened `seconds` after the first phase began: one column on the axis of the bars."""
+
+    seconds: float
+    sign: str
+    style: StyleName
+
+
+def timeline(phases: Sequence[Phase], width: int, glyphs: Glyphs = UNICODE, points: Sequence[Point] = ()) -> list[Line]:
     """A line a phase: sign, name, duration, and a bar that starts where the phase before it ended.
 
     The bars share what is left of `width`, in proportion to all seconds; a phase that took any time gets one column.
+    `points` stand in one more line, on the same axis; what came after the last bar stands at its end.
     """
     if not phases:
         return []
@@ -52,7 +62,17 @@ def timeline(phases: Sequence[Phase], width: int, glyphs: Glyphs = UNICODE) -> l
             bar += [(" " * (room - lead - length) + "  ", "plain"), (phase.note, style if length else "dim")]
         head: list[Span] = [(f" {_sign(phase.state, glyphs)} ", style), (fit(phase.name, names), "plain")]
         lines.append([*head, ("  " + phase.text.rjust(texts) + "  ", "dim"), *bar])
+    if points and room > 0 and total > 0:
+        lines.append([(" " * (names + texts + 7), "plain"), *_points(points, total, room)])
     return lines
+
+
+def _points(points: Sequence[Point], total: float, room: int) -> list[Span]:
+    """The points at their columns; where two share one, the later is seen."""
+    columns: list[Span] = [(" ", "plain")] * room
+    for point in points:
+        columns[max(0, min(int(point.seconds / total * room), room - 1))] = point.sign, point.style
+    return columns
 
 
 def timeline_line(phases: Sequence[Phase], glyphs: Glyphs = UNICODE) -> list[Span]:

@@ -13,8 +13,9 @@ from app.settings import find_home
 def doctor(as_json: bool) -> int:
     """Check this machine and this installation; exit 1 if anything fails."""
     from app.launch.doctor import examine
+    from app.launch.outside import examine_outside
 
-    checks = list(examine(find_home()))
+    checks = [*examine(find_home()), *examine_outside()]
     ok = all(check.result != "fail" for check in checks)
     if as_json:
         rows = [{"name": c.name, "result": c.result, "detail": c.detail, "remedy": c.remedy} for c in checks]

@@ -8,7 +8,7 @@ import click
 
 from app.cli.lazy import LazyGroup
 from app.cli.output import emit, note, say
-from app.cli.params import DurationType, MomentType, NameType, json_option
+from app.cli.params import DURATION, FUTURE, NameType, json_option
 from app.cli.server import writing
 from app.domain.failures import StokerError
 from app.domain.keys import parse_key
@@ -53,7 +53,7 @@ def keys() -> None:
 @click.command()
 @click.option("--name", default="", help="What or whom it is for.")
 @click.option("--deployment", "deployments", type=NameType(), multiple=True, help="Only for this one; repeat for more.")
-@click.option("--expires", type=MomentType(past=False), help="When it ends: 30d, or a date and time.")
+@click.option("--expires", type=FUTURE, help="When it ends: 30d, or a date and time.")
 @json_option
 def create(name: str, deployments: tuple[str, ...], expires: int | None, as_json: bool) -> None:
     """Make a key. It is shown only now; what is kept is its checksum."""
@@ -102,9 +102,7 @@ def revoke(key_id: str, as_json: bool) -> None:
 
 @click.command()
 @click.argument("key_id", metavar="ID", type=KeyIdType())
-@click.option(
-    "--grace", type=DurationType(), default="24h", show_default=True, help="How long the old one still works."
-)
+@click.option("--grace", type=DURATION, default="24h", show_default=True, help="How long the old one still works.")
 @json_option
 def rotate(key_id: str, grace: int, as_json: bool) -> None:
     """Make a new key of the same scope; the old one ends after the grace."""

@@ -7,9 +7,9 @@ import click
 
 from app.cli.output import emit, note, say
 from app.cli.params import (
+    SIZE,
+    TOKENS,
     Command,
-    ContextType,
-    MemoryType,
     SettingType,
     VariableType,
     json_option,
@@ -29,11 +29,11 @@ from app.store import read
 _OPTIONS = (
     click.option("--engine", help="What serves it. [llama.cpp]"),
     click.option("--backend", help="Where it runs. [process: this machine]"),
-    click.option("--ctx", "context", type=ContextType(), help="Context of one request in tokens: 4096, 32k."),
+    click.option("--ctx", "context", type=TOKENS, help="Context of one request in tokens: 4096, 32k."),
     click.option("--seqs", type=click.IntRange(1, 1024), help="Requests served at once by one replica."),
     click.option("--kv-type", help="Type of the KV cache: T, or K/V."),
     click.option("--replicas", type=click.IntRange(1, 1000), help="How many instances."),
-    click.option("--memory", type=MemoryType(), help="Host memory that one instance may use: 400M, 2G."),
+    click.option("--memory", type=SIZE, help="Host memory that one instance may use: 400M, 2G."),
     click.option(
         "--env",
         type=VariableType(),

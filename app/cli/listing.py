@@ -7,11 +7,16 @@ import click
 
 from app.cli.output import emit, say
 from app.cli.params import json_option, name_argument
+from app.domain.facts import Deployment
 from app.domain.failures import StokerError
+from app.domain.fix import Fix
 from app.domain.fleet import Fleet
+from app.flights import records
 from app.render import deployment as render
 from app.render.cells import Cell, line
 from app.render.events import document, follow_line, timeline
+from app.render.fixes import fix_documents, fix_lines
+from app.render.flight import flight_documents, flight_lines
 from app.settings import Home, find_home
 from app.store import read
 from app.store.fleet import look
@@ -49,26 +54,32 @@ def show(name: str, as_json: bool) -> None:
         found = read.variants(connection, deployment.id)
         tail = [document(dict(row)) for row in read.events(connection, deployment.id)][-_EVENTS_SHOWN:]
     numbers = {variant_id: number for variant_id, number, _, _ in found}
+    found_fixes = _fixes(home, deployment)
     row = render.row(fleet, deployment)
     facts = {
         **row,
         "variants": render.variants(found, deployment.variant_id),
         "instances": render.instances(deployment, numbers),
-        "fixes": [],
+        "fixes": fix_documents(found_fixes),
     }
     if as_json:
         emit(facts)
         return
-    say(*render.show_lines(facts, fleet.now), "", *timeline(tail), *render.freshness_lines(fleet))
+    options = [line(), *fix_lines(found_fixes, f"stoker fix {name} ")] if found_fixes else []
+    say(*render.show_lines(facts, fleet.now), *options, "", *timeline(tail), *render.freshness_lines(fleet))
 
 
 @click.command()
 @name_argument
 @click.option("-f", "--follow", is_flag=True, help="Go on as more happens.")
+@click.option("--attempt", type=click.IntRange(1), help="The flight record of one attempt instead.")
 @json_option
-def events(name: str, follow: bool, as_json: bool) -> None:
+def events(name: str, follow: bool, attempt: int | None, as_json: bool) -> None:
     """Show what happened to a deployment, oldest first. With -f and --json: one document a line."""
     home = find_home()
+    if attempt is not None:
+        _flight(home, name, attempt, as_json)
+        return
     with read.reading(home.store) as connection:
         deployment_id = read.deployment(connection, name).id
         rows = read.events(connection, deployment_id)
@@ -101,6 +112,28 @@ def variants(name: str, as_json: bool) -> None:
         emit(documents)
     else:
         say(*render.variant_table(documents, time.time_ns() // 1_000))
+
+
+def _flight(home: Home, name: str, number: int, as_json: bool) -> None:
+    """Phases, milestones, findings, actions and the end of attempt `number` of each instance, on one time axis."""
+    with read.reading(home.store) as connection:
+        found = list(records(connection, read.deployment(connection, name).id, number))
+    if not found:
+        raise StokerError("NOT_FOUND", f"`{name}` has no attempt {number}.", f"See `stoker show {name}`.")
+    if as_json:
+        emit([doc for i, a, marks in found for doc in flight_documents(i, a.number, marks, a.created_at)])
+        return
+    for n, (instance, attempt, marks) in enumerate(found):
+        say(*([line()] if n else []), *flight_lines(instance, attempt.number, marks, attempt.created_at))
+
+
+def _fixes(home: Home, deployment: Deployment) -> list[Fix]:
+    """What would mend it; nothing is loaded for one that has not failed."""
+    if all(i.failure_code is None for i in deployment.instances):
+        return []
+    from app.launch.mend import fixes_of
+
+    return fixes_of(home, deployment)
 
 
 def _everything(home: Home) -> Fleet | None:

@@ -8,7 +8,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from app.cli.output import say, stream
-from app.cli.params import MomentType, NameType
+from app.cli.params import PAST, NameType
 from app.domain.facts import Attempt
 from app.domain.failures import StokerError
 from app.render.cells import Cell, line
@@ -38,7 +38,7 @@ class SubjectType(NameType):
 @click.argument("subject", metavar="NAME|@server|@gateway", type=SubjectType())
 @click.option("-f", "--follow", is_flag=True, help="Go on as more is written, into new attempts too.")
 @click.option("--attempt", type=click.IntRange(1), help="An earlier attempt instead of the last.")
-@click.option("--since", type=MomentType(past=True), help="Only what came after: 10m, 2h, or a date and time.")
+@click.option("--since", type=PAST, help="Only what came after: 10m, 2h, or a date and time.")
 def logs(subject: str, follow: bool, attempt: int | None, since: int | None) -> None:
     """Show what the engine of a deployment wrote.
 

@@ -10,7 +10,7 @@ import click
 from app.boot import instant
 from app.cli.lazy import LazyGroup
 from app.cli.output import emit, note, say
-from app.cli.params import AmountType, MomentType, json_option
+from app.cli.params import AMOUNT, PAST, json_option
 from app.domain.bill import Standing
 from app.domain.failures import StokerError
 from app.domain.money import format_amount
@@ -25,7 +25,7 @@ _KINDS = ("topup", "hold", "release", "charge", "refund", "adjustment")
 
 
 @click.command()
-@click.argument("amount", type=AmountType())
+@click.argument("amount", type=AMOUNT)
 @click.option("--id", "key", help="Do it once: the same id with the same amount again changes nothing.")
 @json_option
 def topup(amount: int, key: str | None, as_json: bool) -> None:
@@ -61,8 +61,8 @@ def balance(as_json: bool) -> None:
 _FILTERS = (
     click.option("--deployment", help="Only entries of this deployment."),
     click.option("--kind", type=click.Choice(_KINDS), help="Only entries of this kind."),
-    click.option("--since", type=MomentType(past=True), help="Only entries from then on: 24h, 2030-01-31."),
-    click.option("--until", type=MomentType(past=True), help="Only entries before then."),
+    click.option("--since", type=PAST, help="Only entries from then on: 24h, 2030-01-31."),
+    click.option("--until", type=PAST, help="Only entries before then."),
 )
 
 

@@ -8,7 +8,7 @@ from app.render.checks import check_lines
 from app.settings import Home, find_home
 from app.store.fleet import look
 
-_FIRST = ("python", "disk", "cpu", "llama.cpp", "model")
+_FIRST = ("python", "disk", "cpu", "gpu", "llama.cpp", "model")
 
 
 def overview() -> None:

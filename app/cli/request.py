@@ -9,7 +9,8 @@ from app.cli.output import emit, note, say
 from app.cli.params import json_option
 from app.domain.failures import StokerError
 from app.domain.text import safe
-from app.render.requests import document, request_lines
+from app.moments import log_of_request
+from app.render.requests import document, log_lines, request_lines
 from app.settings import find_home
 from app.store import read
 
@@ -43,6 +44,6 @@ def request(request_id: str, as_json: bool) -> None:
     if as_json:
         emit(facts)
         return
-    say(*request_lines(rows[0], facts))
+    say(*request_lines(rows[0], facts), *log_lines(log_of_request(find_home(), rows[0])))
     if len(rows) > 1:
         note(f"{len(rows) - 1} earlier with the same id; each has one of its own.")

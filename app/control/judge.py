@@ -1,92 +1,74 @@
-"""What an attempt's own output says: that the weights are being read, and why it ended."""
+"""What an attempt's own output says: how far the engine has come, and why it ended."""
 
-import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
-from pathlib import Path
 
-from app.domain.detection import ExitFacts, Rule, judge
-from app.domain.engines import Preset
+from app.control.progress import Reader
 from app.domain.facts import Ended
 from app.domain.failures import StokerError
+from app.domain.findings import Detector, Rules
+from app.domain.rules import Rule
 from app.domain.variant import VariantSpec
+from app.domain.verdict import ExitFacts, judge
 from app.settings import Home
+from app.store.findings import Found
 from backends.base import BackendRefused, Exit
-
-_READ_LIMIT = 1_000_000
-"""Bytes read from each end of an ended attempt's log."""
 
 
 class Judge:
-    """Reads the logs of attempts, each line once, and remembers the verdicts. Blocking: call it in a thread."""
+    """Reads the logs of attempts, each byte once, and remembers the verdicts. Blocking: call it in a thread.
 
-    def __init__(self, home: Home, presets: Mapping[str, Preset], rules: tuple[Rule, ...]) -> None:
+    `found` is what it has recognised; whoever has stored some of it takes that out.
+    """
+
+    def __init__(self, home: Home, rules: Iterable[Rule]) -> None:
         self._home = home
-        self._presets = presets
-        self._rules = rules
+        self._rules = Rules(tuple(rules))
+        self._readers: dict[str, Reader] = {}
         self._ended: dict[str, Ended] = {}
-        self._loading: set[str] = set()
-        self._read: dict[str, int] = {}
+        self.found: list[Found] = []
 
-    def loading(self, attempt_id: str, engine: str) -> bool:
-        """Whether the engine has said that it reads the weights."""
-        preset = self._presets.get(engine)
-        if preset and attempt_id not in self._loading and self._milestone(attempt_id, preset.loading):
-            self._loading.add(attempt_id)
-        return attempt_id in self._loading
+    def reader(self, attempt_id: str, spec: VariantSpec, now: int) -> Reader:
+        """What is known of an attempt at `spec`, with what its log has got until `now`."""
+        if attempt_id not in self._readers:
+            detector = Detector(self._rules, spec.engine, limited=spec.memory_limit is not None)
+            self._readers[attempt_id] = Reader(self._home.attempts / attempt_id, detector)
+        reader = self._readers[attempt_id]
+        self.found += reader.catch_up(now)
+        return reader
 
     def ended(self, attempt_id: str, spec: VariantSpec, how: Exit) -> Ended:
         """The verdict on an attempt at `spec` that ended."""
         if attempt_id not in self._ended:
-            words, limited = self._last_words(attempt_id), spec.memory_limit is not None
-            code, evidence = judge(words, exit_facts(how), self._rules, spec.engine, limited=limited)
-            self._ended[attempt_id] = Ended(how.at, code, evidence, how.code, how.signal, how.rebooted, how.boot_us)
+            reader = self.reader(attempt_id, spec, how.at)
+            self.found += reader.finish(how.at)
+            cause = judge(reader.detector, exit_facts(how))
+            if cause.line is None:
+                self.found.append(Found(attempt_id, how.at, cause))
+            self._ended[attempt_id] = Ended(
+                how.at, cause.code, cause.evidence, how.code, how.signal, how.rebooted, how.boot_us
+            )
         return self._ended[attempt_id]
 
-    def refused(self, engine: str, refusal: BackendRefused | StokerError) -> Ended:
+    def refused(self, refusal: BackendRefused | StokerError) -> Ended:
         """The verdict on an attempt that could not be created."""
+        now = time.time_ns() // 1_000
         if isinstance(refusal, StokerError):
-            code, evidence = refusal.code, refusal.message
-        else:
-            code, evidence = judge((), ExitFacts(error=refusal.text, errno=refusal.errno), self._rules, engine)
-        return Ended(time.time_ns() // 1_000, code, evidence)
+            return Ended(now, refusal.code, refusal.message)
+        detector = Detector(self._rules)
+        for _ in detector.feed(refusal.text.encode() + b"\n"):
+            pass
+        cause = judge(detector, ExitFacts(error=refusal.text, errno=refusal.errno))
+        return Ended(now, cause.code, cause.evidence)
 
     def forget(self, live: AbstractSet[str]) -> None:
         """Drop what is known of attempts that are not in `live`."""
-        for known in (self._ended, self._read):
+        for known in (self._ended, self._readers):
             for attempt_id in known.keys() - live:
                 known.pop(attempt_id, None)
-        self._loading &= live
-
-    def _milestone(self, attempt_id: str, pattern: str) -> bool:
-        try:
-            with (self._home.attempts / attempt_id / "head.log").open("rb") as file:
-                file.seek(self._read.get(attempt_id, 0))
-                text = file.read(_READ_LIMIT)
-        except FileNotFoundError:
-            return False
-        whole = text[: text.rfind(b"\n") + 1]
-        self._read[attempt_id] = self._read.get(attempt_id, 0) + len(whole)
-        return re.search(pattern, whole.decode("utf-8", "replace")) is not None
-
-    def _last_words(self, attempt_id: str) -> list[str]:
-        directory = self._home.attempts / attempt_id
-        text = _ends(directory / "head.log") + _ends(directory / "tail.log")
-        return text.decode("utf-8", "replace").splitlines()
 
 
 def exit_facts(how: Exit) -> ExitFacts:
     """The backend's account of an end, as the rules take it."""
     return ExitFacts(how.code, how.signal, how.oom, how.lost, how.error, how.errno)
-
-
-def _ends(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            head = file.read(_READ_LIMIT)
-            size = file.seek(0, 2)
-            file.seek(max(len(head), size - _READ_LIMIT))
-            return head + file.read()
-    except FileNotFoundError:
-        return b""

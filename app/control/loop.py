@@ -23,6 +23,7 @@ from app.control.jobs import Jobs
 from app.control.look import Watcher
 from app.control.retention import prune
 from app.control.senses import Senses
+from app.control.telemetry import Telemetry
 from app.domain import reconcile as rules
 from app.domain.budget import Funds
 from app.domain.facts import Deployment, Instance, Weights
@@ -32,7 +33,7 @@ from app.domain.status import derive
 from app.domain.variant import VariantSpec
 from app.launch.models import at_hand
 from app.settings import Home, Settings, load_presets, load_rules
-from app.store import read
+from app.store import findings, read
 from app.store.sqlite import connect_reader
 from app.store.write import LeaseLost, Store, beat_lease
 from backends.base import Backend
@@ -83,6 +84,7 @@ class Controller:
         self.watcher = Watcher(self._wake.set)
         self.actor = Actor(home, owner, presets, settings.server.env, self._wake.set)
         self.jobs = Jobs(home, self.clock, epoch, self.write, self._wake.set)
+        self.telemetry = Telemetry(home, settings, self.write)
         self.senses = Senses(home, settings, presets, load_rules(home), self._wake.set)
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -96,6 +98,7 @@ class Controller:
                 self._prunes(),
                 self.gateway.run(),
                 self.accounts.run(self.watcher.looks),
+                self.telemetry.run(),
             )
         ]
         stop = asyncio.create_task(stopping.wait())
@@ -158,6 +161,7 @@ class Controller:
             # What this server was told to take down is not a reboot's; the next one resumes it.
             resume=self.settings.server.resume_after_reboot and not self.jobs.shut_down,
         )
+        await self._record_findings()
         plans = [(d, rules.reconcile(d, world)) for d in rows.deployments]
         moved = [(d, a) for d, a in plans if a or derive(d.wish, d.replicas, d.instances)[0] != d.status]
         if moved:
@@ -183,6 +187,11 @@ class Controller:
             if self._reachable.get(name, True) != reachable:
                 await self.write(mark_reachable, name, None if reachable else self.clock.now())
                 self._reachable[name] = reachable
+
+    async def _record_findings(self) -> None:
+        if found := tuple(self.senses.found):
+            await self.write(findings.record, found)
+            del self.senses.found[: len(found)]
 
     def _act(self, deployment: Deployment, actions: list[rules.Action], specs: dict[str, VariantSpec]) -> None:
         instances = {i.id: i for i in deployment.instances}

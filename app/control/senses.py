@@ -10,12 +10,13 @@ from app.control.judge import Judge
 from app.control.look import Look
 from app.control.room import no_room
 from app.control.traffic import Traffic
-from app.domain.detection import Rule
 from app.domain.engines import Preset
-from app.domain.facts import Deployment, Instance, Seen, Weights, World
+from app.domain.facts import Deployment, Instance, Patience, Seen, Weights, World
 from app.domain.lifecycle import State
+from app.domain.rules import Rule
 from app.domain.variant import VariantSpec
 from app.settings import Home, Settings
+from app.store.findings import Found
 from backends.base import Backend, CouldNotLook, Resource
 
 
@@ -32,7 +33,8 @@ class Senses:
     ) -> None:
         self._home = home
         self._presets = presets
-        self._judge = Judge(home, presets, rules)
+        self._judge = Judge(home, rules)
+        self._patience = Patience(int(settings.server.start_stall * 1e6), int(settings.server.start_ceiling * 1e6))
         self._prober = Prober(changed, Traffic(home), Pace(patience_s=settings.edge.answer_timeout))
 
     async def close(self) -> None:
@@ -56,7 +58,11 @@ class Senses:
     ) -> World:
         """The world as known at `now` (UTC microseconds), for one pass over `deployments`."""
         instances = [i for d in deployments for i in d.instances]
-        perceived, targets = await asyncio.to_thread(self._perceive, instances, specs, looks, actor)
+        # One state of each look and of the calls for all of it: what a look brings while logs are read would else count
+        # as looked at and be missing from what was seen, and a sound engine be taken for gone.
+        looks = {name: replace(look) for name, look in looks.items()}
+        busy = actor.busy({i.id: looks[i.backend].began for i in instances})
+        perceived, targets = await asyncio.to_thread(self._perceive, instances, specs, looks, actor, now)
         self._prober.watch(targets, frozenset(i.attempt.id for i in instances if i.attempt and i.ready_at))
         seen = {}
         for attempt_id, facts in perceived.items():
@@ -67,17 +73,28 @@ class Senses:
             seen=seen,
             unlooked=frozenset(n for n, look in looks.items() if look.resources is None or look.failing_since),
             weights=weights,
-            busy=actor.busy({i.id: looks[i.backend].began for i in instances}),
+            busy=busy,
             stops_sent=frozenset(actor.stops_sent),
             no_room=await _no_room(deployments, specs, backends),
             gateway_up=gateway_up,
             blocked=blocked,
             shutting_down=shutting_down,
             resume_after_reboot=resume,
+            patience=self._patience,
         )
 
+    @property
+    def found(self) -> list[Found]:
+        """What has been recognised in logs and not been stored; whoever has stored some of it takes that out."""
+        return self._judge.found
+
     def _perceive(
-        self, instances: list[Instance], specs: Mapping[str, VariantSpec], looks: Mapping[str, Look], actor: Actor
+        self,
+        instances: list[Instance],
+        specs: Mapping[str, VariantSpec],
+        looks: Mapping[str, Look],
+        actor: Actor,
+        now: int,
     ) -> tuple[dict[str, Seen], dict[str, Target]]:
         """What each current attempt shows, and which engines there are to probe. Reads logs: runs in a thread."""
         seen: dict[str, Seen] = {}
@@ -93,13 +110,13 @@ class Senses:
                 continue
             if resource is None:
                 if attempt.id in actor.refused:
-                    ended = self._judge.refused(spec.engine, actor.refused[attempt.id])
+                    ended = self._judge.refused(actor.refused[attempt.id])
                     seen[attempt.id] = Seen(started_at=ended.at, ended=ended)
             elif resource.exit is not None:
                 ended = self._judge.ended(attempt.id, spec, resource.exit)
                 seen[attempt.id] = Seen(started_at=resource.started_at, ended=ended)
             else:
-                seen[attempt.id] = self._alive(instance, resource, spec.engine)
+                seen[attempt.id] = self._alive(instance, resource, spec, now)
                 preset = self._presets.get(spec.engine)
                 if preset is not None and resource.endpoint is not None:
                     key = engine_key(self._home.attempts / attempt.id)
@@ -107,9 +124,13 @@ class Senses:
         self._judge.forget(seen.keys())
         return seen, targets
 
-    def _alive(self, instance: Instance, resource: Resource, engine: str) -> Seen:
-        loading = instance.state is State.PENDING and self._judge.loading(resource.key, engine)
-        return Seen(resource.started_at, resource.pid, resource.endpoint, loading=loading)
+    def _alive(self, instance: Instance, resource: Resource, spec: VariantSpec, now: int) -> Seen:
+        reader = self._judge.reader(resource.key, spec, now)
+        seen = Seen(resource.started_at, resource.pid, resource.endpoint, loading=reader.loading)
+        if instance.state is not State.PENDING:
+            return seen
+        reader.watch(resource.pid, now)
+        return replace(seen, moved_at=reader.moved_at, progress=reader.progress)
 
 
 async def _no_room(

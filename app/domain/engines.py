@@ -20,7 +20,6 @@ class Preset:
     owned: tuple[str, ...]
     key_env: str
     health: str
-    loading: str
     context: int
     seqs: int
     kv_types: tuple[str, ...]

@@ -9,7 +9,10 @@ from app.domain.status import Wish
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One start of an instance. Times are UTC microseconds, None for what has not happened."""
+    """One start of an instance. Times are UTC microseconds, None for what has not happened.
+
+    `failure_code` of one that lives still says that it was given up, and why.
+    """
 
     id: str
     number: int
@@ -21,6 +24,7 @@ class Attempt:
     released_at: int | None = None
     exit_code: int | None = None
     exit_signal: int | None = None
+    failure_code: str | None = None
     ended_boot_us: int | None = None
 
 
@@ -104,7 +108,9 @@ class Ended:
 class Seen:
     """What a successful look showed of one attempt. `ended` is None while it lives.
 
-    `ready` says that it has answered with a real token, `lost` that it did and no longer does.
+    `ready` says that it has answered with a real token, `lost` that it did and no longer does. `moved_at` is when it
+    last gave a sign of getting on (a byte of output, memory taken), None if that is not known; `progress` says how far
+    it was.
     """
 
     started_at: int
@@ -114,6 +120,16 @@ class Seen:
     ready: bool = False
     lost: bool = False
     ended: Ended | None = None
+    moved_at: int | None = None
+    progress: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a start may take, in microseconds: `stall_us` without a sign of getting on, `ceiling_us` in all."""
+
+    stall_us: int = 300_000_000
+    ceiling_us: int = 1_200_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,3 +164,4 @@ class World:
     gateway_up: bool = True
     shutting_down: bool = False
     resume_after_reboot: bool = False
+    patience: Patience = Patience()

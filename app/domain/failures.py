@@ -66,6 +66,11 @@ _ROWS = (
     ),
     # A launch that cannot begin.
     Failure("MODEL_NOT_FOUND", "There is no such model.", "Give `smollm2` or the path of a GGUF file."),
+    Failure(
+        "MODEL_GATED",
+        "The hub does not open this model to us.",
+        "Accept its terms on the hub, and give a token that may read it: `HF_TOKEN`.",
+    ),
     Failure("CONFIG_INVALID", "A setting is not valid.", "Correct the setting that is named."),
     Failure("NAME_TAKEN", "A deployment of this name exists.", "Choose another: `--name NAME`."),
     Failure(
@@ -74,7 +79,20 @@ _ROWS = (
         "Connect, or install the model by hand; see the README.",
         retry=Retry.BACKOFF,
     ),
+    # A host.
+    Failure(
+        "HOST_UNREACHABLE",
+        "The host or its container daemon cannot be reached.",
+        "Check network, address and daemon; what runs there is left alone until it answers.",
+        retry=Retry.BACKOFF,
+    ),
+    Failure("PROVIDER_AUTH", "The host or provider refuses our credentials.", "Correct the key or its rights."),
     # A start that failed.
+    Failure(
+        "IMAGE_PULL_FAILED",
+        "The engine's image cannot be fetched.",
+        "Check its name, the registry and the credentials for it.",
+    ),
     Failure(
         "OOM_KILLED",
         "The engine needs more GPU memory than there is.",
@@ -93,6 +111,11 @@ _ROWS = (
         retry=Retry.ONCE,
     ),
     Failure(
+        "GPU_ACCESS",
+        "The engine sees no GPU that it can use.",
+        "Check the driver and the container toolkit: `nvidia-smi`, on the host and inside.",
+    ),
+    Failure(
         "MODEL_LOAD_ERROR",
         "The engine cannot load this model file.",
         "Fetch the file again, or choose a model that the engine knows.",
@@ -101,10 +124,20 @@ _ROWS = (
     Failure("ARCH_UNSUPPORTED", "The engine does not know this architecture.", "Choose another model or engine."),
     Failure("MUST_REDOWNLOAD", "The weights are not where they should be.", "Fetch the file again, then start."),
     Failure("BAD_FLAG", "The engine refused a flag.", "Correct the flag: `stoker change NAME --set key=value`."),
+    Failure(
+        "GPU_ACCESS",
+        "The container runtime cannot give out GPUs.",
+        "Install the NVIDIA container toolkit there, then `nvidia-ctk runtime configure`.",
+    ),
     Failure("PORT_IN_USE", "The port is taken by another program.", "Choose another port, or let stoker choose."),
     Failure("DISK_FULL", "The disk is full.", "Free some space, then start again."),
     Failure(
         "ENTRYPOINT_MISSING", "The engine's program is not installed.", "Install it: `pip install 'stoker[local]'`."
+    ),
+    Failure(
+        "STARTUP_TIMEOUT",
+        "The engine did not become ready in time.",
+        "A smaller model, less context, or a higher `server.start_ceiling`.",
     ),
     Failure(
         "CONTAINER_EXITED",

@@ -33,21 +33,25 @@ def duration_us(text: str) -> int:
     """Microseconds of a length of time: `90s`, `15m`, `24h`, `7d`, `1h30m`."""
     if _DURATION.fullmatch(text):
         seconds = sum(int(number) * _SECONDS[unit] for number, unit in re.findall(r"([0-9]+)([smhdw])", text))
-        if 0 < seconds <= _LONGEST_S:
+        if seconds <= _LONGEST_S:
             return seconds * 1_000_000
     raise ValueError(f"`{safe(text, 80)}` is no length of time; give 90s, 15m, 24h or 7d.")
 
 
-def moment_us(text: str, now: int) -> int:
-    """A time still to come, in UTC microseconds: a length of time from `now`, or a date of this machine's zone."""
-    try:
-        return now + duration_us(text)
-    except ValueError:
-        pass
-    try:
-        at = int(datetime.fromisoformat(text).astimezone().timestamp() * 1_000_000)
-    except (ValueError, OverflowError, OSError):
-        raise ValueError(f"`{safe(text, 80)}` is no time; give 24h, 30d or 2030-01-31T12:00.") from None
-    if at <= now:
+def moment_us(text: str, now: int, *, past: bool = False) -> int:
+    """A time in UTC microseconds: a date of this machine's zone, or a length of time from `now` (`past`: before it).
+
+    Unless `past`, it must still be to come.
+    """
+    way = -1 if past else 1
+    at = now + way * duration_us(text) if _DURATION.fullmatch(text) else _date_us(text)
+    if not past and at <= now:
         raise ValueError(f"`{safe(text, 80)}` is past.")
-    return at
+    return max(0, at)
+
+
+def _date_us(text: str) -> int:
+    try:
+        return int(datetime.fromisoformat(text).astimezone().timestamp() * 1_000_000)
+    except (ValueError, OverflowError, OSError):
+        raise ValueError(f"`{safe(text, 80)}` is no time; give 24h, 7d or 2030-01-31T12:00.") from None

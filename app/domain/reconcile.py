@@ -5,7 +5,8 @@ decision is made from what is wished and what is, and every action is either a r
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from app.domain.facts import Attempt, Deployment, Ended, Instance, Seen, World
@@ -158,6 +159,9 @@ def _alive(
     if attempt.stop_at is not None:
         if attempt.id not in world.stops_sent:
             yield Stop(instance.id, attempt.id)
+    elif role is Role.KEEP and (too_long := _overdue(attempt, seen, world)):
+        yield _give_up(instance, too_long, world)
+        yield Stop(instance.id, attempt.id)
     elif role is Role.KEEP and instance.phase is not Phase.DRAINING:
         yield from _progress(instance, attempt, seen, world.now)
     elif instance.phase is Phase.SERVING and not deployment.stop_now:
@@ -170,6 +174,30 @@ def _alive(
         to = (State.RUNNING, Phase.STOPPING) if instance.state is State.RUNNING else None
         yield Change(instance.id, why, to, attempt={"stop_at": world.now})
         yield Stop(instance.id, attempt.id)
+
+
+def _overdue(attempt: Attempt, seen: Seen, world: World) -> str:
+    """Why a start is not waited for any longer, empty while it is: what it was at, and since when nothing has moved."""
+    if attempt.ready_at is not None or seen.ready or attempt.started_at is None:
+        return ""
+    was = f"; the last it was seen at: {seen.progress}" if seen.progress else ""
+    if seen.moved_at is not None and world.now - seen.moved_at >= world.patience.stall_us:
+        quiet = (world.now - seen.moved_at) // 1_000_000
+        return f"no line, no byte and no memory taken for {quiet} s, since {_clock(seen.moved_at)}{was}"
+    if world.now - attempt.started_at >= world.patience.ceiling_us:
+        took = (world.now - attempt.started_at) // 1_000_000
+        return f"not ready {took} s after its start at {_clock(attempt.started_at)}{was}"
+    return ""
+
+
+def _clock(at: int) -> str:
+    return f"{datetime.fromtimestamp(at // 1_000_000, UTC):%H:%M:%S} UTC"
+
+
+def _give_up(instance: Instance, why: str, world: World) -> Change:
+    """End a start that takes too long; once it has ended, it has failed."""
+    row = {"stop_at": world.now, "failure_code": "STARTUP_TIMEOUT"}
+    return Change(instance.id, "STARTUP_TIMEOUT", instance={"failure_evidence": why}, attempt=row)
 
 
 def _impatient(deployment: Deployment, world: World) -> bool:
@@ -221,7 +249,9 @@ def _ended(instance: Instance, attempt: Attempt, ended: Ended, plan: Plan, world
     down: dict[str, Any] = {"pid": None, "endpoint": None, "ready_at": None, "drain_until": None}
     if ended.rebooted:
         return Change(instance.id, "the machine went down", (State.STOPPED, Phase.BY_SHUTDOWN), down, row)
-    if attempt.stop_at is not None:
+    if attempt.failure_code is not None:
+        ended = replace(ended, code=attempt.failure_code, evidence=instance.failure_evidence or "")
+    elif attempt.stop_at is not None:
         return Change(instance.id, "the engine ended", (State.STOPPED, plan.rest), down | _unpaid(instance, plan), row)
     # Whatever the code: an engine that fails in two ways by turns would else be started for ever, and without a pause.
     healthy = instance.ready_at is not None and ended.at - instance.ready_at >= HEALTHY_AFTER_US

@@ -68,10 +68,11 @@ def read_call(path: str, fields: dict[str, Any]) -> Call:
     return call
 
 
-def check_context(call: Call, context: int) -> None:
-    """Raise CTX_TOO_LARGE for a prompt that cannot fit into `context` tokens, before an engine spends time on it.
+def check_context(call: Call, context: int) -> int:
+    """How many tokens the prompt has, at the least.
 
-    Exact for prompts given as tokens, a lower bound for text: the engine has the last word on what passes here.
+    Raises CTX_TOO_LARGE if it cannot fit into `context` tokens, before an engine spends time on it. Exact for prompts
+    given as tokens, a lower bound for text: the engine has the last word on what passes here.
     """
     size = max(call.tokens, -(-call.characters // (TOKEN_CHARACTERS * call.prompts)))
     if size > context:
@@ -81,6 +82,7 @@ def check_context(call: Call, context: int) -> None:
             detail={"limit": context, "size": size},
             param=NEEDED[call.path],
         )
+    return size
 
 
 def _take_over_usage(fields: dict[str, Any], stream: bool) -> bool:

@@ -50,6 +50,8 @@ class Edge:
     def note_refused(self, request: Request, error: EdgeError) -> None:
         """Keep a request that no engine saw."""
         request.status, request.code = error.status, error.code
+        for reason in error.why:
+            request.step("replica", reason)
         request.step("refused", error.message)
         self._outbox.refused.append(request.end_line())
         self.metrics.count(request)
@@ -85,11 +87,13 @@ class Edge:
         key = self._authenticate(request, snapshot)
         body = await _read_body(request, receive, self._settings.body_limit)
         call = read_call(request.path, parse_object(body, self._settings.nesting_limit))
+        request.step("body", f"{len(body)} bytes")
         deployment, variant_id = pages.find_variant(snapshot, key, call.model)
         request.deployment_id, request.deployment_name = deployment.id, deployment.name
         request.stream = call.stream
         request.step("model", deployment.name if variant_id is None else safe(call.model, 100))
-        check_context(call, snapshot.specs[variant_id or deployment.variant_id].context)
+        context = snapshot.specs[variant_id or deployment.variant_id].context
+        request.step("context", f"{check_context(call, context)} of {context} tokens, at least")
         call.fields["model"] = deployment.name
         exchange = Exchange(self.router, self._spool, self._settings, request, call)
         try:

@@ -11,7 +11,8 @@ class EdgeError(StokerError):
     """A StokerError on its way to an HTTP client.
 
     `param` names the field at fault. `status` overrides the catalogue's. `retry_after` is in seconds. `close` ends the
-    connection after the answer, because the rest of the request is not read.
+    connection after the answer, because the rest of the request is not read. `why` is kept with the request and not
+    told to the client: lines about what is ours alone.
     """
 
     def __init__(
@@ -26,6 +27,7 @@ class EdgeError(StokerError):
         retry_after: int | None = None,
         allow: str | None = None,
         close: bool = False,
+        why: tuple[str, ...] = (),
     ) -> None:
         super().__init__(code, message, remedy, detail)
         self.param = param
@@ -33,6 +35,7 @@ class EdgeError(StokerError):
         self.retry_after = retry_after
         self.allow = allow
         self.close = close
+        self.why = why
 
     def body(self, request_id: str) -> bytes:
         """The JSON document of DESIGN §5."""

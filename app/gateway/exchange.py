@@ -63,7 +63,7 @@ class Exchange:
         left = TRIES
         while True:
             replica = self._replica
-            problem = await self._try(replica, body)
+            problem = await self._try(route, replica, body)
             if isinstance(problem, Answer):
                 return problem
             left -= 1 if isinstance(problem, Refused | EdgeError) else 2
@@ -74,10 +74,12 @@ class Exchange:
             self._router.release(replica)
             self._replica = other
 
-    async def _try(self, replica: Replica, body: bytes) -> Answer | UpstreamError | EdgeError:
+    async def _try(self, route: str, replica: Replica, body: bytes) -> Answer | UpstreamError | EdgeError:
         request = self._request
         request.instance_id, request.attempt_id = replica.instance_id, replica.attempt_id
-        request.step("route", f"{replica.name}: {replica.in_flight} of {replica.cap}, the fewest in flight")
+        others = self._router.passed_over(route, replica)
+        chosen = f"{replica.name}: {replica.in_flight} of {replica.cap} in flight"
+        request.step("route", f"{chosen}, the fewest; not {others}" if others else chosen)
         self._spool.start(request.id, request.start_line(self._call.estimate_input()))
         self._uncounted = True
         try:

@@ -156,6 +156,16 @@ class Router:
         replica.in_flight += 1
         return replica
 
+    def passed_over(self, route_id: str, chosen: Replica) -> str:
+        """Why no other replica was chosen, by name; empty if there is no other."""
+        route = self._routes.get(route_id)
+        if route is None or len(instances := route.instances) < 2:
+            return ""
+        now = time.monotonic()
+        places = {replica.instance_id: replica for replica in route.replicas}
+        others = (i for i in instances if i.id != chosen.instance_id)
+        return "; ".join(f"{i.name}: {_reason(i, places.get(i.id), now)}" for i in others)
+
     def release(self, replica: Replica) -> None:
         """Give a place back."""
         replica.in_flight -= 1
@@ -278,11 +288,12 @@ class Router:
         elif not message:
             message = f"`{deployment.name}` is {self.status(deployment)[0]}: no replica serves yet."
         places = {replica.instance_id: replica for replica in route.replicas}
-        reasons = [{"id": i.id, "reason": _reason(i, places.get(i.id), now)} for i in route.instances]
+        reasons = [(i, _reason(i, places.get(i.id), now)) for i in route.instances]
         after = route.retry_after(now)
-        return EdgeError(
-            "NO_CAPACITY", message, detail={"retry_after_s": after, "replicas": reasons}, retry_after=after
-        )
+        told = [{"id": i.id, "reason": reason} for i, reason in reasons]
+        why = tuple(f"{i.name}: {reason}" for i, reason in reasons)
+        detail: dict[str, object] = {"retry_after_s": after, "replicas": told}
+        return EdgeError("NO_CAPACITY", message, detail=detail, retry_after=after, why=why)
 
 
 def _routable(instance: Instance) -> bool:

@@ -13,6 +13,9 @@ from pathlib import Path
 from app.domain.engines import compute_threads
 from app.domain.failures import StokerError
 from app.domain.fleet import process_state
+from app.domain.hosts import LOCAL
+from app.hosts.examine import driver
+from app.hosts.look import look_at_all
 from app.launch.checks import Check, failed, from_error, passed
 from app.launch.models import BUNDLED, BUNDLED_NAME, locate
 from app.processes import holder
@@ -50,6 +53,12 @@ def examine(home: Home) -> Iterator[Check]:
             yield _engine(name, preset.module)
     yield _model(home)
     yield passed("cpu", f"{os.cpu_count() or 1} cores, {compute_threads(os.cpu_count())} of them for an engine")
+    yield _gpus(home)
+
+
+def _gpus(home: Home) -> Check:
+    """Driver and GPUs of this machine; without any, engines compute on the CPU, and that is no failure."""
+    return driver(look_at_all(home, {LOCAL: ""})[LOCAL])
 
 
 def _python() -> Check:

@@ -97,8 +97,15 @@ def plan_change(
         return Plan(name, options.replicas or replicas, (from_error("model", error),))
     merged = _merge(replace(spec, model=model, engine=options.engine or spec.engine), options)
     # What runs is paid for already: only what is added to it is not.
-    added = max(0, (options.replicas or replicas) - replicas)
-    return _finish(name, options.replicas or replicas, merged, presets, home, (), added)
+    wanted = options.replicas or replicas
+    return plan_variant(name, merged, wanted, presets, home, max(0, wanted - replicas))
+
+
+def plan_variant(
+    name: str, spec: VariantSpec, replicas: int, presets: Mapping[str, Preset], home: Home, added: int = 0
+) -> Plan:
+    """The plan of running `spec` as deployment `name`, which exists, with `added` replicas more than it has."""
+    return _finish(name, replicas, spec, presets, home, (), added)
 
 
 def free_name(base: str, taken: Collection[str]) -> str:

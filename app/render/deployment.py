@@ -178,14 +178,14 @@ def variant_words(document: Document) -> str:
     return change_words(document["changed"]) or _settings(document)
 
 
-def failure_lines(fail: Document, now: int) -> list[Line]:
+def failure_lines(fail: Document, now: int, *, remedy: bool = True) -> list[Line]:
     """A failure for a person: what it means, the line that proves it, and what to do."""
     lines = [line(Cell(fail["code"], "bad"), f"   {fail['meaning']}")]
     if fail["evidence"]:
         lines.append(line(Cell(f"  {fail['evidence']}", "dim")))
     if fail["retry_at"] is not None:
         lines.append(line(f"  It is tried again in {brief(fail['retry_at'] - now)}."))
-    elif fail["remedy"]:
+    elif remedy and fail["remedy"]:
         lines.append(line(f"  {fail['remedy']}"))
     return lines
 

@@ -4,10 +4,12 @@ import textwrap
 from collections.abc import Mapping, Sequence
 
 from app.domain.facts import Deployment, Instance
+from app.domain.fix import Fix
 from app.domain.lifecycle import State
 from app.domain.text import safe
 from app.render.cells import Cell, Line, line, table
 from app.render.deployment import Document, failure_lines, headline, ready
+from app.render.fixes import fix_lines
 from app.render.states import instance_cell
 from app.render.timeline import Step, way_up
 from app.render.words import UNKNOWN, ago, brief, span
@@ -29,13 +31,15 @@ def head(document: Document, deployment: Deployment, variant: int | None, now: i
     return line(Cell(document["name"], "accent"), "  ", headline(document, now), Cell("  " + " · ".join(words), "dim"))
 
 
-def failure_card(instance: Instance, fail: Document, width: int, now: int, most: int) -> list[Line]:
-    """A failure in at most `width` columns, its texts in at most `most` lines each."""
+def failure_card(
+    instance: Instance, fail: Document, fixes: Sequence[Fix], width: int, now: int, most: int
+) -> list[Line]:
+    """A failure and what would mend it in at most `width` columns, its texts in at most `most` lines each."""
     attempt = "" if instance.attempt is None else f", attempt {instance.attempt.number}"
     lines = [line(Cell(f"{instance.name} failed {ago(now, fail['at'])}{attempt}", "dim"))]
-    for parts in failure_lines(fail, now):
+    for parts in failure_lines(fail, now, remedy=not fixes):
         lines += _folded(parts, width, most)
-    return lines
+    return lines + fix_lines(fixes, most=most)
 
 
 def endpoint_lines(document: Document, width: int) -> list[Line]:
@@ -92,6 +96,13 @@ def attempt_line(instance: Instance | None, found: Sequence[Step], now: int) -> 
         words.append(f"up in {span(took)}")
     title = f"ATTEMPT {instance.attempt.number}"
     return line(Cell(f"{title:<10}", "dim"), instance.name, Cell(" · " + " · ".join(words), "dim"))
+
+
+def words_of(document: Document, instances: Sequence[Instance]) -> list[str]:
+    """The words in which a deployment is told of, for whoever asks what they mean: status, codes, phases."""
+    codes = [i.failure_code for i in instances if i.state is State.FAILED and i.failure_code]
+    phases = [i.phase.value for i in instances if i.state is not State.FAILED]
+    return list(dict.fromkeys([document["status"], *codes, *phases]))
 
 
 def _folded(parts: Line, width: int, most: int) -> list[Line]:

@@ -1,11 +1,11 @@
 """One request through the gateway, step by step."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from app.domain.money import Price, format_amount, request_cost
-from app.render.cells import Cell, Line, line, table
+from app.render.cells import Cell, Line, Tone, line, table
 from app.render.words import UNKNOWN, latency, moment
 
 
@@ -42,7 +42,41 @@ def request_lines(row: Mapping[str, Any], document: Mapping[str, Any]) -> list[L
         line(f"figures   {_figures(row)}"),
     ]
     steps = [(_since(row, step["at"]), step["name"], str(step["detail"])) for step in document["steps"]]
+    lines.append(line("checks    ", *_checks(row, document["steps"])))
     return lines + ([line(), *table(("AFTER", "STEP", "DETAIL"), steps, right=("AFTER",))] if steps else [])
+
+
+def log_lines(texts: Sequence[str]) -> list[Line]:
+    """What the engine wrote while it had the request."""
+    if not texts:
+        return []
+    return [
+        line(),
+        line(Cell("the engine's log meanwhile", "dim")),
+        *(line(Cell(f"  {text}", "dim")) for text in texts),
+    ]
+
+
+def _checks(row: Mapping[str, Any], steps: Sequence[Mapping[str, Any]]) -> Iterator[Cell]:
+    """The checks in their order: those passed, the one that refused, those not reached."""
+    passed = {step["name"] for step in steps}
+    last = max((n for n, (name, _) in enumerate(_ORDER) if name in passed), default=-1)
+    refused = last + 1 if "refused" in passed else None
+    for n, (_name, word) in enumerate(_ORDER):
+        sign, tone = _SIGNS["refused" if n == refused else "passed" if n <= last else "not reached"]
+        yield Cell(f"{sign} {word}{'   ' if n < len(_ORDER) - 1 else ''}", tone)
+
+
+_SIGNS: dict[str, tuple[str, Tone]] = {"passed": ("●", "good"), "refused": ("✖", "bad"), "not reached": ("–", "dim")}
+_ORDER = (
+    ("received", "id"),
+    ("key", "key"),
+    ("body", "body"),
+    ("model", "model"),
+    ("context", "size and context"),
+    ("route", "replica"),
+)
+"""Steps that tell of a check, and what is checked there, in the order of the edge (DESIGN §8)."""
 
 
 def _figures(row: Mapping[str, Any]) -> str:

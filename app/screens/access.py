@@ -69,7 +69,7 @@ class AccessScreen(ConsoleScreen):
     TAB = "6"
     BINDINGS: ClassVar[list[BindingType]] = bindings("access")
     DEFAULT_CSS = """
-    AccessScreen #keys_table { height: auto; max-height: 40%; }
+    AccessScreen #keys_table { height: auto; min-height: 1; max-height: 40%; }
     AccessScreen #refusals, AccessScreen #none { height: auto; }
     AccessScreen #requests { height: 1fr; }
     """

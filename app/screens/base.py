@@ -43,7 +43,7 @@ def to_spans(line: cells.Line, glyphs: Glyphs) -> list[Span]:
     return [(to_ascii(text), style) for text, style in texts] if glyphs is ASCII else texts
 
 
-TABS = (("1", "fleet"), ("2", "launch"), ("3", "logs"), ("4", "play"), ("5", "ledger"), ("6", "access"))
+TABS = (("1", "fleet"), ("2", "launch"), ("3", "logs"), ("4", "play"), ("5", "ledger"), ("6", "access"), ("7", "hosts"))
 MESSAGE_S = 6.0
 
 
@@ -85,6 +85,10 @@ class ConsoleScreen(Screen[None]):
     def about(self, deployment: str) -> None:
         """Somebody came here to see this deployment. Called before the screen is shown, the first time before it is
         composed."""
+
+    def in_question(self) -> list[str]:
+        """Codes, statuses and phases of what the cursor is on, which `?` explains above the keys."""
+        return []
 
     def read(self, home: Home, fleet: Fleet | None) -> Any:
         """What the screen shows beyond `fleet`, read from store and files. Runs in a thread, at most 4 times a second.

@@ -1,6 +1,6 @@
 """Deployment: one of them in detail. How its attempt went, its variants, where it answers, its traffic and its past."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -9,12 +9,18 @@ from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 
 from app.domain.fleet import Fleet
+from app.domain.flight import Mark
 from app.domain.text import safe
 from app.feed import traffic
+from app.flights import record_of
 from app.history import History
+from app.launch.mend import KnownFixes
 from app.render.deployment import change_words
+from app.render.detail import picked, words_of
 from app.render.keys import curl, snippet
+from app.screens import bundling
 from app.screens.base import ConsoleScreen, bindings
+from app.screens.fixing import choose_fix
 from app.screens.overview import Facts, Overview
 from app.screens.quick import roll_back
 from app.settings import Home
@@ -59,6 +65,7 @@ class DeploymentScreen(ConsoleScreen):
         self._fleet: Fleet | None = None
         self._facts: Facts | None = None
         self._history: History | None = None
+        self._known: KnownFixes | None = None
         self._listed: tuple[Any, ...] = ()
         self._missing = ""
         self.add_class("-none")
@@ -88,10 +95,17 @@ class DeploymentScreen(ConsoleScreen):
             return name, None
         if self._history is None or self._history.deployment_id != deployment.id:
             self._history = History(deployment.id)
+        self._known = self._known or KnownFixes(home)
+        fixes = self._known.of(deployment)
         with read.reading(home.store) as connection:
             variants = read.variants(connection, deployment.id)
             events, minutes = self._history.read(connection, fleet.now)
-        return name, Facts(deployment, variants, events, minutes, traffic(home, fleet.now))
+            instance = picked(deployment.instances, self.console.instance)
+            attempt = None if instance is None else instance.attempt
+            record: Sequence[Mark] = ()
+            if instance is not None and attempt is not None:
+                record = record_of(connection, instance.name, attempt.id, events)
+        return name, Facts(deployment, variants, events, minutes, traffic(home, fleet.now), fixes, record)
 
     def show(self, fleet: Fleet | None, facts: tuple[str | None, Facts | None]) -> None:
         name, self._facts = facts
@@ -131,6 +145,11 @@ class DeploymentScreen(ConsoleScreen):
 
     # --- What can be done. ---
 
+    def do_fix(self, argument: str) -> None:
+        """Choose what is to mend it."""
+        if self._facts is not None:
+            choose_fix(self, self._facts.deployment, self._facts.fixes, argument)
+
     def do_instance(self, _argument: str) -> None:
         """Show the attempt of the next instance."""
         view = self._view()
@@ -162,6 +181,15 @@ class DeploymentScreen(ConsoleScreen):
             wish = partial(roll_back, deployment.name, target[1])
             title = f"Roll {deployment.name} back to variant {number}?"
             self.console.confirm(title, body, "roll back", partial(self.console.wish, what, wish))
+
+    def in_question(self) -> list[str]:
+        view = self._view()
+        return [] if view is None else words_of(view.document, [view.instance] if view.instance else [])
+
+    def do_bundle(self, _argument: str) -> None:
+        """Make an archive for whoever looks into it."""
+        if self._facts is not None:
+            bundling.make(self, self._facts.deployment.name)
 
     def do_url(self, _argument: str) -> None:
         self._copy("URL", lambda url, _name: [url])

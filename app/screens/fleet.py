@@ -1,6 +1,8 @@
 """Fleet: every deployment in a table, and below it the one under the cursor: its instances, or why it failed."""
 
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from textual import on
@@ -8,16 +10,24 @@ from textual.binding import BindingType
 from textual.widget import Widget
 
 from app.domain.facts import Deployment, Instance
+from app.domain.fix import Fix
 from app.domain.fleet import Fleet
 from app.feed import Rate, Traffic, traffic
 from app.launch.doctor import examine
+from app.launch.mend import KnownFixes, failed_instance
+from app.machines import Machines, machines
 from app.render import deployment as render
 from app.render.cells import Line as RenderLine
 from app.render.checks import check_lines
 from app.render.deployment import Document
+from app.render.detail import words_of
+from app.render.fixes import fix_lines
 from app.render.states import instance_cell
-from app.render.words import UNKNOWN, span
+from app.render.words import UNKNOWN, ago, span
+from app.screens import bundling
 from app.screens.base import ConsoleScreen, bindings
+from app.screens.fixing import choose_fix
+from app.screens.gpus import summary_lines
 from app.screens.quick import launch_bundled
 from app.settings import Home
 from widgets.chrome import Rule
@@ -45,9 +55,23 @@ _WIDE = (
 )
 _NARROW = (_NAME, _STATUS, _READY, Column("model", "MODEL", minimum=16, priority=6))
 _SORTS = ("name", "status", "ready", "model", "rate", "ttft")
-_FIRST_CHECKS = ("cpu", "llama.cpp", "model")
+_FIRST_CHECKS = ("cpu", "gpu", "llama.cpp", "model")
+_EXAMINE_EVERY_S = 5.0
+"""To ask a GPU's driver may take it out of its sleep."""
+
+_FIXES_SHOWN = 4
 
 Row = tuple[Document, Deployment, Rate]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """The traffic, the GPUs, and what would mend the deployment that was selected when it was read."""
+
+    traffic: Traffic
+    machines: Machines
+    selected: str | None
+    fixes: Sequence[Fix]
 
 
 class FleetScreen(ConsoleScreen):
@@ -67,11 +91,14 @@ class FleetScreen(ConsoleScreen):
         super().__init__()
         self._rows: list[Row] = []
         self._traffic = Traffic()
+        self._known: KnownFixes | None = None
+        self._fixes: dict[str | None, Sequence[Fix]] = {}
+        self._machines = Machines()
         self._fleet: Fleet | None = None
         self._filter = ""
         self._sort, self._reverse = "name", False
         self._followed: str | None = None
-        self._checks: list[RenderLine] | None = None
+        self._examination: tuple[float, list[RenderLine]] = (-_EXAMINE_EVERY_S, [])
 
     def body(self) -> Iterable[Widget]:
         glyphs = self.console.glyphs
@@ -86,20 +113,32 @@ class FleetScreen(ConsoleScreen):
 
     def read(self, home: Home, fleet: Fleet | None) -> Any:
         if fleet is None or not fleet.deployments:
-            return list(check_lines([c for c in examine(home) if c.name in _FIRST_CHECKS or c.result != "pass"]))
-        return traffic(home, fleet.now)
+            return self._examined(home)
+        self._known = self._known or KnownFixes(home)
+        selected = next((d for d in fleet.deployments if d.name == self.console.selected), None)
+        fixes = self._known.of(selected)
+        return Facts(traffic(home, fleet.now), machines(home, fleet.now), self.console.selected, fixes)
+
+    def _examined(self, home: Home) -> list[RenderLine]:
+        at, lines = self._examination
+        if time.monotonic() - at >= _EXAMINE_EVERY_S:
+            lines = check_lines([c for c in examine(home) if c.name in _FIRST_CHECKS or c.result != "pass"])
+            self._examination = time.monotonic(), lines
+        return lines
 
     def show(self, fleet: Fleet | None, facts: Any) -> None:
         self._fleet = fleet
         empty = fleet is None or not fleet.deployments
         self.set_class(empty, "-empty")
         if empty:
-            self.set_focus(None)  # a table without rows would swallow the key that launches
+            if self.query_one(LineTable).has_focus:
+                self.set_focus(None)  # a table without rows would swallow the key that launches
             self._welcome(facts)
             return
         if self.focused is None:
-            self.query_one(LineTable).focus()
-        self._traffic = facts
+            self.set_focus(self.query_one(LineTable))  # at once: later it could take the focus from a line being typed
+        self._traffic, self._machines = facts.traffic, facts.machines
+        self._fixes = {facts.selected: facts.fixes}
         self._draw()
 
     def _welcome(self, checks: list[RenderLine] | None) -> None:
@@ -156,14 +195,22 @@ class FleetScreen(ConsoleScreen):
     def _draw_detail(self) -> None:
         row = self._selected()
         lines: list[Line] = [] if row is None or self._fleet is None else self._detail(*row[:2], self._fleet)
+        lines += summary_lines(self, self._machines)
         self.query_one("#detail", Lines).set_lines(lines)
 
     def _detail(self, document: Document, deployment: Deployment, fleet: Fleet) -> list[Line]:
         up = f"up {span(fleet.now - ready)}" if (ready := _up_since(deployment)) else ""
+        failed = failed_instance(deployment)
+        if failed is not None:
+            up = f"{failed.name} failed {ago(fleet.now, failed.failed_at)}, attempt {_attempt(failed)}"
         about = " · ".join(filter(None, (up, document["url"] or "no gateway yet", f'model "{document["name"]}"')))
         lines: list[Line] = [self.line((f" {document['name']}", "strong"), (f" · {about}", "dim"))]
         if document["failure"] is not None:
-            lines += [self.spans(line, 1) for line in render.failure_lines(document["failure"], fleet.now)]
+            fixes = self._fixes.get(deployment.name, ())
+            card = render.failure_lines(document["failure"], fleet.now, remedy=not fixes)
+            lines += [self.spans(line, 1) for line in (*card, *fix_lines(fixes, most=_FIXES_SHOWN))]
+        if failed is not None and len(deployment.instances) == 1:
+            return lines
         width = max((len(i.name) for i in deployment.instances), default=0)
         return lines + [self._instance(instance, width, fleet.now) for instance in deployment.instances]
 
@@ -189,6 +236,7 @@ class FleetScreen(ConsoleScreen):
     @on(LineTable.RowHighlighted)
     def _highlighted(self, event: LineTable.RowHighlighted) -> None:
         self.console.selected = self._followed = event.key
+        self.console.hurry()  # what would mend it is read for the selected one only
         self._draw_detail()
 
     @on(LineTable.RowSelected)
@@ -222,9 +270,24 @@ class FleetScreen(ConsoleScreen):
         elif name:
             self.console.go("deployment", name)
 
+    def do_fix(self, argument: str) -> None:
+        """Choose what is to mend it."""
+        row = next((row for row in self._rows if row[0]["name"] == argument), self._selected())
+        if row is not None:
+            choose_fix(self, row[1], self._fixes.get(row[1].name, ()), argument)
+
+    def do_bundle(self, _argument: str) -> None:
+        """Make an archive for whoever looks into it."""
+        if (row := self._selected()) is not None:
+            bundling.make(self, row[1].name)
+
     def do_play(self, argument: str) -> None:
         """Talk to it."""
         self.console.do_play(argument or self.query_one(LineTable).cursor_key or "")
+
+    def in_question(self) -> list[str]:
+        row = self._selected()
+        return [] if row is None else words_of(row[0], row[1].instances)
 
     def do_new(self, _argument: str) -> None:
         self.console.go("launch")
@@ -259,6 +322,10 @@ def _sort_key(column: str) -> Callable[[Row], tuple[Any, ...]]:
         return values.get(column, document.get(column)), document["name"]
 
     return key
+
+
+def _attempt(instance: Instance) -> str:
+    return UNKNOWN if instance.attempt is None else str(instance.attempt.number)
 
 
 def _up_since(deployment: Deployment) -> int | None:

@@ -78,7 +78,15 @@ class LogPage(ConsoleScreen):
         elif not self._stays(subject):
             self._shown = subject
             self.run_worker(self._open(subject), exclusive=True, group="open")
+        if self.focused is None:
+            self._focus_pane()  # what had it may be gone: a log that was left for a line being typed, say
         self._draw_about()
+
+    def _focus_pane(self) -> None:
+        """Give the focus to the log, unless something is being typed."""
+        pane = self._pane
+        if pane is not None and pane.is_attached and not self.query_one(CommandLine).display:
+            self.set_focus(pane)
 
     def _stays(self, subject: Subject) -> bool:
         """Whether what is shown stays: who reads an attempt is not taken away from it because there is a newer one."""
@@ -106,8 +114,7 @@ class LogPage(ConsoleScreen):
         pane.show_times(self._times)
         if self._filter is not None:
             pane.set_filter(self._filter)
-        if not self.query_one(CommandLine).display:
-            pane.focus()
+        self._focus_pane()
 
     @property
     def _pane(self) -> LogPane | None:

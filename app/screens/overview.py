@@ -4,13 +4,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from app.domain.facts import Deployment
+from app.domain.fix import Fix
 from app.domain.fleet import Fleet
+from app.domain.flight import Mark
 from app.domain.variant import VariantSpec
 from app.feed import Rate, Traffic
+from app.launch.mend import failed_instance
 from app.render import cells, detail
 from app.render import deployment as render
 from app.render.deployment import Document
 from app.render.events import recent
+from app.render.flight import SIGNS
 from app.render.timeline import Step, steps
 from app.render.words import UNKNOWN, ago, latency
 from app.screens.base import to_spans
@@ -18,7 +22,7 @@ from app.store.traffic import MINUTE_US, Minute
 from widgets.plot import Axis, beside, plot, sparkline
 from widgets.spans import Line, Span
 from widgets.theme import Glyphs
-from widgets.timeline import Phase, timeline, timeline_line
+from widgets.timeline import Phase, Point, timeline, timeline_line
 
 WIDE = 100
 """From this width on there are two columns; below, one with the most telling first."""
@@ -26,6 +30,7 @@ MARGIN = 1
 GAP = 2
 _INSTANCES_NARROW = 2
 _INSTANCES_WIDE = 6
+_MARKS_TOLD = 4
 _PLOT = (6, 10)
 """Fewest and most lines of a plot; where there is less room a line of sparks stands for it."""
 
@@ -37,8 +42,10 @@ class Facts:
     deployment: Deployment
     variants: Sequence[tuple[str, int, VariantSpec, int]]
     events: Sequence[Document]
-    minutes: Sequence[Minute]
+    minutes: Sequence[Minute | None]
     traffic: Traffic
+    fixes: Sequence[Fix] = ()
+    record: Sequence[Mark] = ()
 
 
 class Overview:
@@ -66,7 +73,8 @@ class Overview:
         card: list[Line] = []
         if self.instance is not None and (fail := render.failure(self.instance, deployment.name)) is not None:
             most = 4 if self.wide else 2
-            card = self._lines(detail.failure_card(self.instance, fail, width, self.now, most))
+            fixes = self.facts.fixes if self.instance is failed_instance(deployment) else ()
+            card = self._lines(detail.failure_card(self.instance, fail, fixes, width, self.now, most))
         shown = [head, card]
         if not self.wide:
             attempt, sparks = self._attempt_in_a_line(), self._sparks(width)
@@ -88,7 +96,26 @@ class Overview:
         """The attempt of the instance: a line a phase."""
         title = self._lines([detail.attempt_line(self.instance, self._steps, self.now)])
         phases = [self._phase(step) for step in self._steps]
-        return [*title, *timeline(phases, self.half, self._glyphs), ()]
+        marks = self._marks()
+        points = [Point(seconds, *SIGNS[mark.kind]) for seconds, mark in marks]
+        return [*title, *timeline(phases, self.half, self._glyphs, points), *self._told(marks), ()]
+
+    def _marks(self) -> list[tuple[float, Mark]]:
+        """What the phases do not tell, each with its second of the attempt: milestones, findings, what people did."""
+        attempt = None if self.instance is None else self.instance.attempt
+        if attempt is None:
+            return []
+        told = (mark for mark in self.facts.record if mark.kind == "action" or mark.line is not None)
+        return [((mark.at - attempt.created_at) / 1_000_000, mark) for mark in told]
+
+    def _told(self, marks: Sequence[tuple[float, Mark]]) -> list[Line]:
+        """The last of them in words."""
+        lines = []
+        for seconds, mark in marks[-_MARKS_TOLD:]:
+            sign, tone = SIGNS[mark.kind]
+            after = f" {latency(round(seconds * 1_000_000)):>7}  {mark.text}"
+            lines.append(cells.line(cells.Cell(sign, tone), after, cells.Cell(f"  {mark.detail}", "dim")))
+        return self._lines(lines)
 
     def right(self, room: int) -> list[Line]:
         """Where it answers, its instances, and its traffic as plots if there are lines for them in `room`."""
@@ -141,16 +168,19 @@ class Overview:
         return [number, (ago(self.now, document["created_at"]), "dim"), *words]
 
     def _series(self) -> tuple[list[float | None], list[float | None]]:
-        """Requests a second and median times to a first token in microseconds; None before there was a deployment."""
+        """Requests a second and median times to a first token in microseconds.
+
+        None before there was a deployment, and where a busy hour has not been read yet.
+        """
         minutes = self.facts.minutes
         age = (self.now - self.facts.deployment.created_at) // MINUTE_US + 1
-        known = [n >= len(minutes) - age for n in range(len(minutes))]
-        rates = [m.requests * 1_000_000 / MINUTE_US if k else None for m, k in zip(minutes, known, strict=True)]
-        return rates, [None if m.ttft_us is None else float(m.ttft_us) for m in minutes]
+        known = [m if n >= len(minutes) - age else None for n, m in enumerate(minutes)]
+        rates = [None if m is None else m.requests * 1_000_000 / m.us for m in known]
+        return rates, [None if m is None or m.ttft_us is None else float(m.ttft_us) for m in known]
 
     @property
     def _busy(self) -> bool:
-        return any(minute.requests for minute in self.facts.minutes)
+        return any(minute is not None and minute.requests for minute in self.facts.minutes)
 
     def _plots(self, width: int, height: int) -> list[Line]:
         rates, times = self._series()

@@ -81,6 +81,7 @@ class PlaygroundScreen(ConsoleScreen):
         self._asked_at = 0
         self._wanted: str | None = None
         self._recalls = False
+        self._known = False
         self._url: str | None = None
 
     def body(self) -> Iterable[Widget]:
@@ -141,6 +142,7 @@ class PlaygroundScreen(ConsoleScreen):
             )
 
     def show(self, fleet: Fleet | None, facts: Facts) -> None:
+        self._known = True
         self._candidates, self._url = facts.candidates, fleet.endpoint if fleet else None
         if facts.questions is not None:
             self._recalls = True
@@ -178,6 +180,10 @@ class PlaygroundScreen(ConsoleScreen):
             self._asked_at = time.time_ns() // 1_000
             self.board.ask(self._client, event.question, self.drawer.settings)
             self.board.focus_text()
+        elif self._known:
+            self.say("There is nobody to ask: launch something first.", "look")
+        else:
+            self.say("It is not known yet whom to ask; what is launched is being read.", "look")
 
     @on(TalkBoard.Said)
     def _said(self, event: TalkBoard.Said) -> None:

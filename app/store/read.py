@@ -131,6 +131,16 @@ def requests_with(connection: sqlite3.Connection, request_id: str) -> list[Row]:
     ).fetchall()
 
 
+def requests_in_trouble(connection: sqlite3.Connection, deployment_id: str, limit: int) -> list[Row]:
+    """The last requests of a deployment that were refused or failed, newest first, each with names of both."""
+    return connection.execute(
+        "SELECT r.*, d.name AS deployment, i.name AS instance FROM requests r"
+        " LEFT JOIN deployments d ON d.id = r.deployment_id LEFT JOIN instances i ON i.id = r.instance_id"
+        " WHERE r.deployment_id = ? AND r.code IS NOT NULL ORDER BY r.started_at DESC LIMIT ?",
+        (deployment_id, limit),
+    ).fetchall()
+
+
 def latest_requests(connection: sqlite3.Connection, limit: int) -> list[Row]:
     """The last requests through the gateway, newest first, refused ones among them, each with the names of what it
     concerned as far as they are known."""

@@ -100,6 +100,20 @@ class Attempt(SQLModel, table=True):
     ended_boot_us: int | None = None
 
 
+class FindingRow(SQLModel, table=True):
+    __tablename__ = "findings"
+    id: int | None = Field(default=None, primary_key=True)
+    attempt_id: str = Field(foreign_key="attempts.id")
+    at: int
+    rule: str
+    code: str
+    kind: str
+    line: int | None = None
+    position: int | None = None
+    evidence: str
+    captured: str = "{}"
+
+
 class Event(SQLModel, table=True):
     __tablename__ = "events"
     id: int | None = Field(default=None, primary_key=True)
@@ -196,6 +210,27 @@ class ChatTurn(SQLModel, table=True):
     took_us: int | None = None
     tokens_in: int | None = None
     tokens_out: int | None = None
+
+
+class HostLook(SQLModel, table=True):
+    __tablename__ = "host_looks"
+    host: str = Field(primary_key=True)
+    look: str
+    reserves: str = "{}"
+    since: int
+    answered_at: int | None = None
+
+
+class GpuSample(SQLModel, table=True):
+    __tablename__ = "gpu_samples"
+    host: str = Field(primary_key=True, foreign_key="host_looks.host")
+    uuid: str = Field(primary_key=True)
+    slot: int = Field(primary_key=True)
+    at: int
+    vram_used: int | None = None
+    utilization: int | None = None
+    temperature_c: int | None = None
+    power_mw: int | None = None
 
 
 class Account(SQLModel, table=True):

@@ -12,6 +12,7 @@ from sqlmodel.sql.expression import SelectOfScalar
 from app.domain.failures import StokerError
 from app.domain.ids import ulid
 from app.domain.status import Status
+from app.domain.text import clean_text
 from app.domain.variant import VariantSpec
 from app.store.purse import hold_hour
 from app.store.tables import Deployment, Event, Variant
@@ -79,15 +80,20 @@ def remove(session: Session, name: str, actor: str, *, forget: bool = False) -> 
 def change(session: Session, name: str, spec: VariantSpec, replicas: int, actor: str) -> int:
     """Wish a deployment to run another configuration; the number of the variant, which is new if `spec` is."""
     deployment = _lasting(session, name)
-    current = session.get_one(Variant, deployment.variant_id)
-    number, detail = current.number, f"replicas {deployment.replicas} → {replicas}"
+    before, number = _switch(session, deployment, spec)
+    detail = f"variant {before} → {number}" if number != before else f"replicas {deployment.replicas} → {replicas}"
     deployment.replicas = replicas
-    if VariantSpec.from_json(json.loads(current.spec)) != spec:
-        last = session.exec(select(func.max(Variant.number)).where(Variant.deployment_id == deployment.id)).one()
-        number = (last or 0) + 1
-        deployment.variant_id = _add_variant(session, deployment.id, number, spec, now_us())
-        detail = f"variant {current.number} → {number}"
     _wished(session, deployment, "change", actor, detail)
+    return number
+
+
+def mend(session: Session, name: str, spec: VariantSpec, what: str, actor: str) -> int:
+    """Wish a deployment that failed to run again, with `spec`; the number of the variant. `what` says what mends it."""
+    deployment = _lasting(session, name)
+    before, number = _switch(session, deployment, spec)
+    deployment.wish, deployment.wish_at, deployment.stop_now = "running", now_us(), 0
+    detail = clean_text(what, 500) + (f" (variant {before} → {number})" if number != before else "")
+    _wished(session, deployment, "fix", actor, detail)
     return number
 
 
@@ -122,6 +128,17 @@ def _lasting(session: Session, name: str) -> Deployment:
 
 def _live(name: str) -> SelectOfScalar[Deployment]:
     return select(Deployment).where(Deployment.name == name, col(Deployment.gone_at).is_(None))
+
+
+def _switch(session: Session, deployment: Deployment, spec: VariantSpec) -> tuple[int, int]:
+    """Make `spec` the current variant, a new one if it differs from the present one; the numbers before and after."""
+    current = session.get_one(Variant, deployment.variant_id)
+    if VariantSpec.from_json(json.loads(current.spec)) == spec:
+        return current.number, current.number
+    last = session.exec(select(func.max(Variant.number)).where(Variant.deployment_id == deployment.id)).one()
+    number = (last or 0) + 1
+    deployment.variant_id = _add_variant(session, deployment.id, number, spec, now_us())
+    return current.number, number
 
 
 def _add_variant(session: Session, deployment_id: str, number: int, spec: VariantSpec, now: int) -> str:

@@ -73,6 +73,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     path = tmp_path / "home"
     monkeypatch.setenv("STOKER_HOME", str(path))
     monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # no test depends on a network
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{path}/docker.sock")
     return Home(path, path)
 
 

@@ -4,6 +4,7 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from app.boot import boot_id, boot_us
 from app.domain.lifecycle import Phase, State
 from app.processes import announce, take_lock
 from app.settings import Home
-from app.store import wishes
+from app.store import tables, wishes
 from app.store.write import Store, acquire_lease
 from tests.cli.conftest import Stoker
 from tests.cli.rows import SPEC, failed, instance, launch, now_us
@@ -114,7 +115,7 @@ def test_show_holds_variants_and_instances(stoker: Stoker, store: Store, server:
     broken = instance(store, deployment, "b", **failed("HOST_OOM", "cannot allocate"))
     shown = stoker.json("show", "demo")
     assert set(shown) == PS_KEYS | {"variants", "instances", "fixes"}
-    assert shown["fixes"] == []
+    assert shown["fixes"][0]["k"] == 1
     assert [(v["number"], v["current"], v["changed"]) for v in shown["variants"]] == [
         (1, False, {}),
         (2, True, {"context": [4096, 8192]}),
@@ -197,3 +198,31 @@ def test_a_stopped_deployment_says_so(stoker: Stoker, store: Store, server: Any)
 
 def _with(**changes: Any) -> Any:
     return replace(SPEC, **changes)
+
+
+def test_the_flight_record_of_an_attempt(stoker: Stoker, store: Store) -> None:
+    deployment = launch(store)
+    row = instance(store, deployment, **failed("HOST_OOM", "cannot allocate"))
+    at = now_us()
+    with store.write() as session:
+        for n, (state, cause) in enumerate((("pending/loading", "reading"), ("failed/failed", "HOST_OOM"))):
+            session.add(
+                tables.Event(
+                    at=at + n,
+                    deployment_id=deployment.id,
+                    subject=row.name,
+                    to_state=state,
+                    cause=cause,
+                    actor="server",
+                )
+            )
+    documents = stoker.json("events", "demo", "--attempt", "1")
+    assert [set(d) for d in documents] == [
+        {"instance", "attempt", "at", "after_us", "kind", "text", "line", "detail"}
+    ] * len(documents)
+    assert {(d["kind"], d["text"]) for d in documents} >= {("phase", "loading"), ("failure", "HOST_OOM")}
+    assert all(d["at"] <= after["at"] for d, after in pairwise(documents))
+    text = stoker("events", "demo", "--attempt", "1").out
+    assert "demo-a  attempt 1" in text
+    assert "✖  HOST_OOM" in text
+    assert stoker("events", "demo", "--attempt", "9", "--json").error["code"] == "NOT_FOUND"

@@ -40,7 +40,8 @@ sys.exit(status)
 @pytest.mark.parametrize(
     "words",
     [["--help"], ["launch", "--help"], ["ps"], ["ps", "--json"], ["show", "demo"], ["events", "demo"],
-     ["variants", "demo"], ["logs", "demo"], ["logs", "@server"], ["status"], ["keys", "ls"], ["completion", "bash"]],
+     ["variants", "demo"], ["logs", "demo"], ["logs", "@server"], ["status"], ["keys", "ls"], ["hosts", "ls"],
+     ["completion", "bash"]],
     ids=" ".join,
 )  # fmt: skip
 def test_commands_that_only_look_import_nothing_heavy(home: Home, store: Store, words: list[str]) -> None:
@@ -60,7 +61,7 @@ def test_commands_that_only_look_import_nothing_heavy(home: Home, store: Store, 
 def test_help_lists_every_command(stoker: Stoker) -> None:
     text = stoker("--help").out
     verbs = "up down status serve launch ps show events logs stop start restart rm change variants rollback ask keys"
-    for verb in f"{verbs} request doctor completion".split():
+    for verb in f"{verbs} request gpus hosts doctor completion".split():
         assert f"\n  {verb} " in text
         assert stoker(verb, "--help").status == 0
     assert stoker("-h").out == text

@@ -89,6 +89,8 @@ def test_doctor_of_a_fresh_home_is_sound(stoker: Stoker, home: Home) -> None:
         "llama.cpp",
         "model",
         "cpu",
+        "docker",
+        "hub",
     ):
         assert name in names
     assert "● pass" in stoker("doctor").out

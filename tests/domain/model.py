@@ -31,6 +31,7 @@ class Engine:
     ready: bool = False
     lost: bool = False
     ended: Ended | None = None
+    moved_at: int | None = None
     stopping: bool = False
     hidden: bool = False
     stubborn: bool = False
@@ -158,7 +159,7 @@ class Model:
     def world(self, *, looked: bool = True) -> World:
         """What a pass knows: the last look, whatever its age."""
         seen = {
-            key: Seen(e.started_at, 7, f"http://{key}", loading=e.loading, ready=e.ready, lost=e.lost, ended=e.ended)
+            key: Seen(e.started_at, 7, f"http://{key}", e.loading, e.ready, e.lost, e.ended, e.moved_at, "weights 40 %")
             for key, e in self.look.items()
         }
         refused = {key: Seen(ended.at, ended=ended) for key, ended in self.refused.items() if key not in seen}
@@ -280,7 +281,7 @@ class Model:
     def _change(self, action: rules.Change) -> None:
         instance = self._find(action.instance_id)
         if action.attempt:
-            self._attempt(instance.id, **{k: v for k, v in action.attempt.items() if k not in ("failure_code", "kept")})
+            self._attempt(instance.id, **{k: v for k, v in action.attempt.items() if k != "kept"})
         columns = dict(action.instance)
         if "served" in columns:
             columns["served"] = bool(columns["served"])

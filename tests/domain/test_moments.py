@@ -31,3 +31,8 @@ def test_what_is_no_time_is_said(text: str) -> None:
 def test_what_is_past_is_said() -> None:
     with pytest.raises(ValueError, match="is past"):
         moment_us("2030-06-15T11:59Z", NOW)
+
+
+def test_a_length_of_time_may_count_back() -> None:
+    assert moment_us("2h", NOW, past=True) == NOW - 7_200_000_000
+    assert moment_us("2030-06-15T11:59Z", NOW, past=True) == NOW - 60_000_000

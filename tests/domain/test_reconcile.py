@@ -41,6 +41,59 @@ class TestLaunch:
         model.settle()
         assert len(model.serving) == 1
 
+    def test_a_start_that_stands_still_is_given_up_and_has_failed_once_it_ended(self) -> None:
+        model = Model(steady=False)
+        model.settle()
+        model.engine().loading, model.engine().moved_at = True, model.now
+        model.tick(299)
+        assert model.run_pass() is True  # the engine is reading the weights
+        assert phases(model)[-1] == "loading"
+        model.tick(2)
+        model.settle()
+        (instance,) = model.instances
+        assert (instance.state, instance.failure_code, instance.retry_at) == (State.FAILED, "STARTUP_TIMEOUT", None)
+        assert instance.failure_evidence is not None
+        assert "no memory taken for 301 s, since 00:16:42 UTC; the last it was seen at: weights 40 %" in (
+            instance.failure_evidence
+        )
+        model.wish(wish="running")
+        model.settle()
+        assert len(model.alive) == 1
+
+    def test_also_one_that_moves_but_comes_to_no_end(self) -> None:
+        model = Model(steady=False)
+        model.settle()
+        for _ in range(19):
+            model.engine().moved_at = model.now
+            model.tick(MINUTE)
+            model.settle()
+        assert phases(model)[-1] == "starting"
+        model.engine().moved_at = model.now
+        model.tick(MINUTE)
+        model.settle()
+        (instance,) = model.instances
+        assert (instance.state, instance.failure_code) == (State.FAILED, "STARTUP_TIMEOUT")
+        assert "s after its start at 00:16:40 UTC; the last it was seen at: weights 40 %" in (
+            instance.failure_evidence or ""
+        )
+
+    def test_what_has_served_is_not_given_up_for_standing_still(self) -> None:
+        model = up()
+        model.engine().moved_at = model.now
+        model.steady, model.engine().lost = False, True
+        model.tick(60 * MINUTE)
+        model.settle()
+        assert phases(model)[-1] == "loading"
+
+    def test_a_stop_of_what_was_given_up_leaves_it_stopped(self) -> None:
+        model = Model(steady=False)
+        model.settle()
+        model.tick(20 * MINUTE)
+        model.take_look()
+        model.wish(wish="stopped")
+        model.settle()
+        assert model.instances[0].state is State.STOPPED
+
     def test_what_the_engine_reported_is_noted(self) -> None:
         model = up()
         instance, engine = model.instances[0], model.engine()

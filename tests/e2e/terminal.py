@@ -1,6 +1,7 @@
 """A real terminal: tmux with a server of its own, keys sent to it, and what it shows read back."""
 
 import os
+import re
 import shutil
 import subprocess
 
@@ -53,6 +54,17 @@ class Terminal:
     def _has(self, texts: tuple[str, ...]) -> bool:
         shown = self.text()
         return all(text in shown for text in texts)
+
+    def finds(self, pattern: str) -> str:
+        """Wait until the terminal shows something that matches, and return it."""
+        found: list[str] = []
+
+        def look() -> bool:
+            found[:] = re.findall(pattern, self.text())
+            return bool(found)
+
+        wait_for(look, pattern)
+        return found[0]
 
     def console_pid(self) -> int:
         """The process of the console itself."""

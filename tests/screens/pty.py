@@ -26,7 +26,7 @@ class Pty:
 
     def __init__(self, home: Home, columns: int = 120, rows: int = 40) -> None:
         self.received = b""
-        self._pressed_at = 0
+        self._marked = 0
         terminal = {"TERM": "xterm-256color", "COLORTERM": "truecolor", "COLUMNS": str(columns), "LINES": str(rows)}
         environment = {**os.environ, "STOKER_HOME": str(home.state), **terminal}
         self._fd, theirs = os.openpty()
@@ -53,13 +53,17 @@ class Pty:
 
     def keys(self, text: str) -> None:
         """Press keys."""
-        self._pressed_at = len(self.received)
+        self.mark()
         os.write(self._fd, text.encode())
 
+    def mark(self) -> None:
+        """Look from now on only at what comes after what was received."""
+        self._marked = len(self.received)
+
     def until(self, *texts: str) -> None:
-        """Read on until all of these have come since keys were pressed last."""
+        """Read on until all of these have come since keys were pressed, or it was marked, last."""
         deadline = time.monotonic() + DEADLINE_S
-        while missing := [text for text in texts if text.encode() not in self.received[self._pressed_at :]]:
+        while missing := [text for text in texts if text.encode() not in self.received[self._marked :]]:
             left = deadline - time.monotonic()
             assert left > 0, f"{missing} never came; last: {self.received[-2_000:]!r}"
             if select.select([self._fd], [], [], left)[0]:

@@ -56,9 +56,13 @@ class Scribe:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._store.close()
+        self.close()
         for descriptor in self._held:
             os.close(descriptor)
+
+    def close(self) -> None:
+        """Let go of the store; what is held up stays."""
+        self._store.close()
 
     def up(self, url: str = "http://127.0.0.1:9") -> None:
         """From now on a server and a gateway are there as far as anybody can tell, until the scribe leaves."""
@@ -71,9 +75,19 @@ class Scribe:
         # Its sign of life lies ahead, so that it is a fresh one however slow the machine is.
         acquire_lease(self._store, "test", boot_id(), boot_us() + HOUR)
 
-    def deployment(self, name: str, *changes: dict[str, Any], age: int = 5 * HOUR, replicas: int = 1) -> str:
-        """A deployment with a variant and one more for each of `changes`, an hour apart, the last current; its id."""
-        deployment_id, began, current = ulid(), self.now - age, spec()
+    def deployment(
+        self,
+        name: str,
+        *changes: dict[str, Any],
+        age: int = 5 * HOUR,
+        replicas: int = 1,
+        base: dict[str, Any] | None = None,
+    ) -> str:
+        """A deployment with a variant and one more for each of `changes`, an hour apart, the last current; its id.
+
+        `base` is what the first has that is not the usual.
+        """
+        deployment_id, began, current = ulid(), self.now - age, spec(**(base or {}))
         specs = [current]
         for change in changes:
             specs.append(current := replace(current, **change))
@@ -265,9 +279,15 @@ def serving(scribe: Scribe, name: str = "chat") -> str:
     return deployment
 
 
-def failing(scribe: Scribe, name: str = "coder", evidence: str = "", **columns: Any) -> str:
-    """A deployment whose only instance failed for want of memory two minutes ago; its id."""
-    deployment = scribe.deployment(name, age=10 * MINUTE)
+def failing(
+    scribe: Scribe, name: str = "coder", evidence: str = "", change: dict[str, Any] | None = None, **columns: Any
+) -> str:
+    """A deployment whose only instance failed two minutes ago, for want of memory unless `columns` say else; its id.
+
+    `change` is what its configuration has that is not the usual.
+    """
+    code = columns.setdefault("failure_code", "HOST_OOM")
+    deployment = scribe.deployment(name, age=10 * MINUTE, base=change or {})
     at = scribe.now - 2 * MINUTE - 30 * SECOND
     instance = scribe.instance(
         deployment,
@@ -276,13 +296,12 @@ def failing(scribe: Scribe, name: str = "coder", evidence: str = "", **columns: 
         **{
             "state": "failed",
             "phase": "failed",
-            "failure_code": "HOST_OOM",
             "failure_evidence": evidence,
             "failed_at": at,
             **columns,
         },
     )
-    scribe.attempt(instance, ended_at=at, failure_code="HOST_OOM")
-    steps = (*GOING_UP[:3], ("failed/failed", "HOST_OOM", 9 * SECOND))
+    scribe.attempt(instance, ended_at=at, failure_code=code)
+    steps = (*GOING_UP[:3], ("failed/failed", code, 9 * SECOND))
     scribe.events(deployment, f"{name}-a", at - 9 * SECOND, steps, evidence)
     return deployment

@@ -49,8 +49,8 @@ def test_a_failed_row_shows_code_evidence_and_remedy_and_nothing_in_it_acts(tmp_
             await pilot.press("j")
             await until(pilot, lambda: "HOST_OOM   The engine needs more host memory" in screen_of(app))
             text = screen_of(app)
+            await until(pilot, lambda: "f fix 1  KV cache q8_0" in screen_of(app))
             assert "[/]�bad" in text, "markup is shown as it is, control characters are not"
-            assert "Less context (`--ctx`)" in text
             assert "\x1b" not in text
             assert "\u202e" not in text
 
@@ -128,5 +128,19 @@ def test_commands_are_typed_completed_and_explained(tmp_path: Path) -> None:
             await until(pilot, lambda: app.theme == "ash")
             await pilot.press("question_mark")
             await until(pilot, lambda: "Stop it after requests in flight" in screen_of(app))
+
+    play(scene)
+
+
+def test_a_line_is_typed_undisturbed_while_there_is_nothing_yet(tmp_path: Path) -> None:
+    async def scene() -> None:
+        app = console(Home(tmp_path, tmp_path))
+        async with app.run_test(size=SMALL) as pilot:
+            await until(pilot, lambda: "cores" in screen_of(app))
+            await pilot.press("colon")
+            empty_home(tmp_path)
+            await until(pilot, lambda: "server down" in screen_of(app))
+            await pilot.press(*"theme ash", "enter")
+            await until(pilot, lambda: app.theme == "ash")
 
     play(scene)

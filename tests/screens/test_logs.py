@@ -349,3 +349,22 @@ def test_nothing_an_engine_writes_can_act(tmp_path: Path, size: tuple[int, int])
             assert "50%" not in screen_of(app), "of a progress line only what it said last is shown"
 
         on_logs(scribe, scene, size, first="the end")
+
+
+def test_the_log_has_the_keys_again_when_another_came_while_a_line_was_typed(tmp_path: Path) -> None:
+    with Scribe(tmp_path) as scribe:
+        engine = Engine(scribe, "a")
+        engine.attempt(1, LINES)
+
+        async def scene(app: Console, pilot: Pilot[Any]) -> None:
+            await until(pilot, shows(app, "● following"))
+            await pilot.press("slash", *"st")
+            scribe.end(engine.attempts["a", 1])
+            engine.attempt(2, b"a new one\n" * 100)
+            await until(pilot, shows(app, "attempt 2 of 2", "a new one"))
+            await pilot.press(*"ep")
+            await until(pilot, shows(app, "/step"))
+            await pilot.press("escape", "k")
+            await until(pilot, shows(app, "◔ paused"))
+
+        on_logs(scribe, scene, first="step 3000")

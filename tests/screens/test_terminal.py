@@ -73,3 +73,17 @@ def test_neither_what_a_model_says_nor_what_a_client_sends(tmp_path: Path) -> No
             terminal.keys("\r")
             terminal.until("AFTER")
     assert acting(terminal.received) == []
+
+
+def test_keys_that_arrive_together_lead_where_they_would_one_by_one(tmp_path: Path) -> None:
+    with talking(tmp_path, "demo") as (scribe, engine), Pty(scribe.home) as terminal:
+        terminal.until("demo")
+        terminal.keys(":logs @server\r")
+        terminal.until("@server has written nothing yet")
+        terminal.keys("/demo\x1b4")
+        terminal.until("ask something", "variant 1")
+        terminal.keys("Ports?\r6")
+        terminal.until("LAST USED")
+        terminal.keys("\x1b4")
+        terminal.until("Ports?", "3 out")
+    assert [call.body["messages"][-1]["content"] for call in engine.calls if call.body] == ["Ports?"]

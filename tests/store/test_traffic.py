@@ -1,24 +1,25 @@
-"""An hour of requests, minute by minute."""
+"""A minute of requests."""
 
 from pathlib import Path
 
 from app.store import read
-from app.store.traffic import MINUTE_US, Minute, by_minute
+from app.store.traffic import MINUTE_US, Minute, minute
 from tests.screens.support import Scribe
 
 
-def test_requests_are_counted_and_their_median_taken_by_the_minute(tmp_path: Path) -> None:
+def test_requests_are_counted_and_their_median_is_taken(tmp_path: Path) -> None:
     with Scribe(tmp_path) as scribe:
         deployment = scribe.deployment("chat")
         other = scribe.deployment("other")
         instance = scribe.instance(deployment)
         attempt = scribe.attempt(instance)
-        scribe.requests(deployment, instance, attempt, [(5, 30), (6, 10), (7, 20), (MINUTE_US + 1, 40)])
-        scribe.requests(deployment, instance, attempt, [(MINUTE_US + 2, 60), (9 * MINUTE_US, 1)])
+        scribe.requests(deployment, instance, attempt, [(5, 30), (6, 10), (7, 20), (MINUTE_US, 40)])
         scribe.requests(other, instance, attempt, [(5, 1_000)])
+        now = scribe.now
         with read.reading(scribe.home.store) as connection:
-            found = by_minute(connection, deployment, scribe.now, 3)
-    assert found == [Minute(0, None), Minute(2, 40), Minute(3, 20)]
+            assert minute(connection, deployment, now - MINUTE_US, now) == Minute(3, 20)
+            assert minute(connection, deployment, now - 2 * MINUTE_US, now - MINUTE_US) == Minute(1, 40)
+            assert minute(connection, deployment, now - 6, now) == Minute(1, 30, 6)
 
 
 def test_a_request_without_an_answer_counts_and_has_no_time(tmp_path: Path) -> None:
@@ -29,5 +30,5 @@ def test_a_request_without_an_answer_counts_and_has_no_time(tmp_path: Path) -> N
         scribe.requests(deployment, instance, attempt, [(5, None), (6, 10), (7, None)])
         scribe.requests(deployment, instance, None, [(5, 10)])
         with read.reading(scribe.home.store) as connection:
-            (minute,) = by_minute(connection, deployment, scribe.now, 1)
-    assert minute == Minute(3, 10), "what never reached a replica is not counted"
+            found = minute(connection, deployment, scribe.now - MINUTE_US, scribe.now)
+    assert found == Minute(3, 10), "what never reached a replica is not counted"

@@ -5,7 +5,7 @@ import pytest
 from widgets.plot import Axis, beside, legend, meter, percent_bar, plot, resample, sparkline, stacked
 from widgets.spans import plain, width_of
 from widgets.theme import ASCII, UNICODE, Glyphs
-from widgets.timeline import Phase, timeline, timeline_line
+from widgets.timeline import Phase, Point, timeline, timeline_line
 
 BOTH = pytest.mark.parametrize("glyphs", [UNICODE, ASCII], ids=["unicode", "ascii"])
 RISING = [float(n) for n in range(1, 9)]
@@ -94,3 +94,14 @@ def test_a_timeline_keeps_to_its_width(width: int, glyphs: Glyphs) -> None:
 def test_blocks_stand_beside_each_other() -> None:
     lines = beside([[("a", "plain")]], [[("b", "plain")], [("c", "dim")]], 4, 1)
     assert [plain(line) for line in lines] == ["a    b", "     c"]
+
+
+def test_points_stand_on_the_axis_of_the_bars() -> None:
+    phases = [Phase("pull", "done", 5.0, "5 s"), Phase("load", "now", 5.0, "5 s")]
+    points = [Point(0.0, "a", "dim"), Point(5.0, "b", "bad"), Point(99.0, "c", "good")]
+    *bars, axis = ["".join(text for text, _ in line) for line in timeline(phases, 40, points=points)]
+    assert len(axis) == 40
+    assert axis.index("a") == bars[0].index(UNICODE.bar)
+    assert axis.index("b") == bars[1].index(UNICODE.bar)
+    assert axis.index("c") == 39, "what came later stands at the end"
+    assert len(timeline(phases, 40)) == 2

@@ -1,0 +1,147 @@
+"""`hosts`: the machines that stoker may use besides this one."""
+
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from app.cli.lazy import LazyGroup
+from app.cli.output import emit, note, say
+from app.cli.params import json_option
+from app.domain.failures import StokerError
+from app.domain.gpus import HostFacts
+from app.domain.hosts import LOCAL, parse_address
+from app.render.checks import check_lines
+from app.render.hosts import host_document, host_table
+from app.settings import Home, HostSettings, find_home, load_settings
+from app.store import hosts as store
+from app.store import read
+
+if TYPE_CHECKING:
+    from app.launch.checks import Check
+
+
+@click.group(
+    cls=LazyGroup,
+    table={
+        "add": ("app.cli.hosts:add", "Add a host to the config, after a test."),
+        "ls": ("app.cli.hosts:ls", "List hosts and how they are."),
+        "test": ("app.cli.hosts:test", "Say what is wrong with a host."),
+        "rm": ("app.cli.hosts:rm", "Take a host out of the config."),
+    },
+)
+def hosts() -> None:
+    """The machines beside this one: `config.toml` names them, SSH reaches them, nothing is installed there."""
+
+
+@click.command()
+@click.argument("address")
+@click.option("--name", required=True, help="What it is called here.")
+@click.option("--region", default="", help="Where it is, in your own words.")
+@click.option("--tier", default="", help="What kind of capacity it is, in your own words.")
+@click.option("--price", type=click.FloatRange(0, max=1e9), default=0.0, help="What one GPU costs for an hour.")
+@click.option("--force", is_flag=True, help="Add it even if it cannot be reached now.")
+@json_option
+def add(address: str, name: str, region: str, tier: str, price: float, force: bool, as_json: bool) -> int:
+    """Add a host: `[USER@]HOST[:PORT]` or a name of your ~/.ssh/config; a Docker daemon by tcp:// or context://.
+
+    It is tested first, and not added if SSH does not reach it.
+    """
+    from app.hosts import config
+
+    try:
+        settings = HostSettings(str(parse_address(address)), region, tier, price)
+    except ValueError as error:
+        raise StokerError("CONFIG_INVALID", str(error)) from error
+    home = find_home()
+    config.check_new(home, name)
+    checks = _examine(home, settings.address)
+    unreached = next((check for check in checks if check.name == "ssh" and check.result == "fail"), None)
+    if unreached is not None and not force:
+        raise unreached.error()
+    config.add(home, name, settings)
+    _show(name, checks, as_json)
+    if not as_json:
+        say(f"{name} is added.")
+    return 0
+
+
+@click.command()
+@json_option
+def ls(as_json: bool) -> None:
+    """List this machine and the hosts of the config, with what the server saw of them last."""
+    home = find_home()
+    configured = {LOCAL: None, **load_settings(home).hosts}
+    facts = _facts(home)
+    documents = [host_document(name, _about(host), facts.get(name)) for name, host in configured.items()]
+    if as_json:
+        emit(documents)
+    else:
+        say(*host_table(documents, time.time_ns() // 1_000))
+
+
+@click.command()
+@click.argument("name")
+@json_option
+def test(name: str, as_json: bool) -> int:
+    """Test a host: SSH, driver and GPUs, Docker, container toolkit. Exit 1 if anything fails."""
+    home = find_home()
+    found = load_settings(home).hosts.get(name)
+    if found is None:
+        raise StokerError("NOT_FOUND", f"There is no host `{name}`.", "List them: `stoker hosts ls`.")
+    checks = _examine(home, found.address)
+    _show(name, checks, as_json)
+    return 1 if any(check.result == "fail" for check in checks) else 0
+
+
+@click.command()
+@click.argument("name")
+@json_option
+def rm(name: str, as_json: bool) -> None:
+    """Take a host out of the config. What runs there is left as it is."""
+    from app.hosts import config
+
+    config.remove(find_home(), name)
+    if as_json:
+        emit({"name": name})
+    else:
+        note(f"{name} is taken out.")
+
+
+def _examine(home: Home, address: str) -> "list[Check]":
+    from app.hosts.examine import examine, unseen
+    from app.hosts.look import connection
+
+    ssh = connection(home, address)
+    return [unseen(address)] if ssh is None else list(examine(ssh))
+
+
+def _show(name: str, checks: "list[Check]", as_json: bool) -> None:
+    if as_json:
+        rows = [
+            {"name": c.name, "result": c.result, "code": c.code, "detail": c.detail, "remedy": c.remedy} for c in checks
+        ]
+        emit({"name": name, "ok": all(c.result != "fail" for c in checks), "checks": rows})
+    else:
+        say(*check_lines(checks))
+
+
+def _about(host: HostSettings | None) -> dict[str, object]:
+    if host is None:
+        return {"address": "", "region": "", "tier": "", "price_per_hour_micro": 0}
+    return {
+        "address": host.address,
+        "region": host.region,
+        "tier": host.tier,
+        "price_per_hour_micro": host.price_per_hour_micro,
+    }
+
+
+def _facts(home: Home) -> dict[str, HostFacts]:
+    try:
+        with read.reading(home.store) as connection:
+            return {facts.name: facts for facts in store.hosts(connection)}
+    except StokerError as error:
+        if error.code not in ("NOT_FOUND", "SERVER_OLDER"):
+            raise
+        return {}

@@ -1,0 +1,68 @@
+"""The flight record of an attempt: all that is known of it on one time axis, from what was written down meanwhile.
+
+Nothing of it is kept in a process: events, findings and the attempt's row are in the store, and an end that nobody
+wrote there is in the attempt's directory. So it is the same after a crash of anything.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from app.domain.facts import Attempt
+
+Kind = Literal["phase", "action", "milestone", "recovered", "failure", "end"]
+_ORDER: tuple[Kind, ...] = ("action", "phase", "milestone", "recovered", "failure", "end")
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Something that happened at `at` (UTC microseconds). `text` is a word or two, `detail` the evidence or the cause.
+
+    `line` is the line of the log that says so, counted from 1, None if none does.
+    """
+
+    at: int
+    kind: Kind
+    text: str
+    detail: str = ""
+    line: int | None = None
+
+
+def flight_record(
+    attempt: Attempt,
+    instance: str,
+    events: Iterable[Mapping[str, Any]],
+    findings: Iterable[Mapping[str, Any]] = (),
+    until: int | None = None,
+) -> list[Mark]:
+    """What happened in `attempt` of `instance`, in order.
+
+    `events` are documents of the deployment's timeline and `findings` rows of the attempt's (`at`, `kind`, `code`,
+    `line`, `evidence`), both oldest first. `until` is when the next attempt began, None for the last one. What people
+    asked for meanwhile is told too: it is why things happened.
+    """
+    marks = [_event(e) for e in events if attempt.created_at <= e["at"] < (until or 2**63) and _concerns(e, instance)]
+    marks += [Mark(f["at"], f["kind"], f["code"], f["evidence"], f["line"]) for f in findings]
+    if attempt.ended_at is not None:
+        marks.append(Mark(attempt.ended_at, "end", _how(attempt)))
+    return sorted(marks, key=lambda mark: (mark.at, _ORDER.index(mark.kind)))
+
+
+def _concerns(event: Mapping[str, Any], instance: str) -> bool:
+    return bool(event["subject"] == instance or event["actor"] != "server")
+
+
+def _event(event: Mapping[str, Any]) -> Mark:
+    if event["actor"] != "server":
+        by = f"by {event['actor']}"
+        return Mark(event["at"], "action", event["cause"], f"{by}: {event['detail']}" if event["detail"] else by)
+    state, _, phase = event["to"].partition("/")
+    kind: Kind = "failure" if state == "failed" else "phase"
+    text = event["cause"] if kind == "failure" else (phase or state).replace("_", " ")
+    return Mark(event["at"], kind, text, event["detail"] if kind == "failure" else event["cause"])
+
+
+def _how(attempt: Attempt) -> str:
+    if attempt.exit_signal is not None:
+        return f"ended by signal {attempt.exit_signal}"
+    return "ended" if attempt.exit_code is None else f"ended with exit code {attempt.exit_code}"

@@ -1,0 +1,163 @@
+"""What would mend a deployment that failed, from what is known of its model, its engine and this machine; and doing it.
+
+Blocking: files are looked for and the store is read.
+"""
+
+import re
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from app.domain.engines import Preset
+from app.domain.facts import Deployment, Instance
+from app.domain.failures import StokerError
+from app.domain.fix import Fix, Situation
+from app.domain.fixes import change_of, options
+from app.domain.lifecycle import State
+from app.domain.variant import ModelRef, VariantSpec
+from app.launch.memory import memory_of
+from app.launch.models import local_models, resolve
+from app.launch.plan import plan_variant
+from app.settings import Home, load_presets
+from app.store import read
+
+if TYPE_CHECKING:
+    from sqlmodel import Session
+
+UNRECOVERED_US = 900_000_000
+"""What has failed for a quarter of an hour is worth showing to somebody else."""
+_AGAIN_S = 5.0
+_PORTS = 50
+"""How far above a port that is taken a free one is looked for."""
+_FILES = 500
+"""Files of a directory that are looked at for others of the same model."""
+_QUANTISATION = re.compile(r"[-._](i?q\d\w*|f16|f32|bf16|mxfp4\w*|fp8)$", re.IGNORECASE)
+_HUB_PATH = re.compile(r"models--([^/]+?)--([^/]+)/snapshots/")
+
+
+def failed_instance(deployment: Deployment) -> Instance | None:
+    """The instance whose failure is the deployment's, None if none has failed."""
+    return next((i for i in deployment.instances if i.state is State.FAILED and i.failure_code), None)
+
+
+def fixes_of(home: Home, deployment: Deployment) -> list[Fix]:
+    """What would mend `deployment`, the best first; empty if nothing has failed."""
+    instance = failed_instance(deployment)
+    if instance is None or instance.failure_code is None:
+        return []
+    with read.reading(home.store) as connection:
+        spec = read.specs(connection, [instance.variant_id])[instance.variant_id]
+    presets = load_presets(home)
+    return options(_situation(home, deployment.name, instance, instance.failure_code, spec, presets))
+
+
+class KnownFixes:
+    """What would mend the deployment that somebody looks at, found once a failure and again every few seconds.
+
+    Again, because a file may have come back, a port been given up, an engine been installed.
+    """
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._of: tuple[object, ...] = ()
+        self._due = 0.0
+        self._found: list[Fix] = []
+
+    def of(self, deployment: Deployment | None) -> list[Fix]:
+        """The same as `fixes_of`; empty for None."""
+        instance = None if deployment is None else failed_instance(deployment)
+        if deployment is None or instance is None:
+            return []
+        about = instance.id, instance.failed_at, instance.retry_at
+        if about != self._of or time.monotonic() >= self._due:
+            self._of, self._due = about, time.monotonic() + _AGAIN_S
+            self._found = fixes_of(self._home, deployment)
+        return self._found
+
+
+def apply_fix(session: "Session", home: Home, deployment: Deployment, fix: Fix, actor: str) -> int:
+    """Wish for what `fix` says, after the checks of any change; the number of the variant that is to run.
+
+    Raises what a check that fails says, and CONFIG_INVALID for a command, which is a person's to run.
+    """
+    from app.store import wishes
+
+    instance = failed_instance(deployment)
+    if fix.command:
+        raise StokerError("CONFIG_INVALID", f"`{fix.title}` is a command for this host.", f"Run it: {fix.command}")
+    with read.reading(home.store) as connection:
+        variant_id = deployment.variant_id if instance is None else instance.variant_id
+        before = read.specs(connection, [variant_id])[variant_id]
+    spec = fix.spec or before
+    if fix.refetch:
+        (home.models / Path(spec.model.path).name).unlink(missing_ok=True)
+    plan_variant(deployment.name, spec, deployment.replicas, load_presets(home), home).require()
+    return wishes.mend(session, deployment.name, spec, change_of(before, spec) or fix.title, actor)
+
+
+def _situation(
+    home: Home, name: str, instance: Instance, code: str, spec: VariantSpec, presets: dict[str, Preset]
+) -> Situation:
+    preset = presets.get(spec.engine)
+    evidence = instance.failure_evidence or ""
+    port = spec.flags.get("port")
+    return Situation(
+        name=name,
+        code=code,
+        spec=spec,
+        evidence=evidence,
+        memory=memory_of(code, spec, evidence, home.attempts / instance.attempt.id) if instance.attempt else None,
+        kv_types=preset.kv_types if preset else (),
+        flags=_flags(preset),
+        engines=[p.name for p in presets.values() if p.name != spec.engine and spec.model.format in p.formats],
+        siblings=list(_siblings(home, spec.model)),
+        free_port=_free_port(int(port)) if isinstance(port, str) and port.isdecimal() else None,
+        returned=spec.model.source == "file" and _sound(Path(spec.model.path)),
+        fetched=spec.model.source == "bundled",
+        repo="/".join(match.groups()) if (match := _HUB_PATH.search(spec.model.path)) else "",
+        retried=instance.retry_at is not None,
+        unrecovered=time.time_ns() // 1_000 - (instance.failed_at or 0) > UNRECOVERED_US,
+    )
+
+
+def _flags(preset: Preset | None) -> Sequence[str]:
+    """Flags that the engine is known to have: those that its preset passes."""
+    return [word.removeprefix("--") for word in preset.arguments if word.startswith("--")] if preset else []
+
+
+def _siblings(home: Home, model: ModelRef) -> Iterator[ModelRef]:
+    """Other GGUF files with the same model in them: beside it, and in the hub's cache."""
+    if model.source != "file" or model.format not in ("gguf", "unknown"):
+        return
+    own = Path(model.path)
+    beside = [path for path, _ in zip(own.parent.glob("*.gguf"), range(_FILES), strict=False)]
+    for path in sorted({*beside, *local_models()}):
+        if path != own and _base(path) == _base(own) and _sound(path):
+            yield resolve(str(path), home)
+
+
+def _base(path: Path) -> str:
+    """The model's name in a file's, without its quantisation."""
+    return _QUANTISATION.sub("", path.stem).lower()
+
+
+def _sound(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(4) == b"GGUF"
+    except OSError:
+        return False
+
+
+def _free_port(taken: int) -> int | None:
+    for port in range(taken + 1, min(taken + _PORTS, 65_536)):
+        with closing(socket.socket()) as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    return None

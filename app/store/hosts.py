@@ -1,0 +1,60 @@
+"""Reading what the server has seen of hosts and GPUs."""
+
+import json
+import sqlite3
+from collections.abc import Mapping, Sequence
+
+from app.domain.gpus import HostFacts, HostLook, Reserve, Sample
+
+SLOT_US = 5_000_000
+"""One sample of a GPU is kept for every step of this length."""
+SLOTS = 720
+"""An hour of them; a later one takes the place of the one an hour before."""
+
+History = Mapping[tuple[str, str], Sequence[Sample]]
+"""Samples of the last hour, oldest first, by the name of the host and the uuid of the GPU."""
+
+
+def hosts(connection: sqlite3.Connection) -> list[HostFacts]:
+    """Every host that was ever looked at and is still configured, this machine first, the others by name."""
+    rows = connection.execute("SELECT * FROM host_looks ORDER BY host <> 'local', host").fetchall()
+    return [
+        HostFacts(
+            name=row["host"],
+            look=HostLook.from_json(json.loads(row["look"])),
+            reserves={
+                uuid: {name: Reserve(**reserve) for name, reserve in of.items()}
+                for uuid, of in json.loads(row["reserves"]).items()
+            },
+            since=row["since"],
+            answered_at=row["answered_at"],
+        )
+        for row in rows
+    ]
+
+
+def history(connection: sqlite3.Connection, now: int) -> History:
+    """The samples of the hour before `now` (UTC microseconds)."""
+    found: dict[tuple[str, str], list[Sample]] = {}
+    for row in connection.execute(
+        "SELECT * FROM gpu_samples WHERE at > ? ORDER BY at", (now - SLOTS * SLOT_US,)
+    ).fetchall():
+        sample = Sample(row["at"], row["vram_used"], row["utilization"], row["temperature_c"], row["power_mw"])
+        found.setdefault((row["host"], row["uuid"]), []).append(sample)
+    return found
+
+
+def our_processes(connection: sqlite3.Connection) -> dict[int, str]:
+    """The deployment of every engine that runs as a process of this machine, by the engine's pid."""
+    rows = connection.execute(
+        "SELECT i.pid, d.name FROM instances i JOIN deployments d ON d.id = i.deployment_id"
+        " WHERE i.gone_at IS NULL AND i.pid IS NOT NULL AND i.backend = 'process'"
+        " AND i.state IN ('pending', 'running')"
+    )
+    return {row["pid"]: row["name"] for row in rows}
+
+
+def wanted(connection: sqlite3.Connection) -> set[str]:
+    """The deployments that are to run: what they need of a GPU is kept for them."""
+    rows = connection.execute("SELECT name FROM deployments WHERE gone_at IS NULL AND wish = 'running'")
+    return {row["name"] for row in rows}

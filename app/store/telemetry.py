@@ -1,0 +1,53 @@
+"""Recording what the server sees of hosts and GPUs."""
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import asdict
+
+from sqlmodel import Session, delete, select
+
+from app.domain.gpus import Gpu, HostFacts, Reserves
+from app.store.hosts import SLOT_US, SLOTS
+from app.store.tables import GpuSample, HostLook
+
+
+def record(session: Session, facts: HostFacts) -> None:
+    """Note the last look at a host, and a sample of every GPU that was seen in it."""
+    row = session.get(HostLook, facts.name) or HostLook(host=facts.name, look="{}", since=facts.since)
+    row.look = json.dumps(facts.look.to_json())
+    row.reserves = json.dumps(_plain(facts.reserves))
+    row.since, row.answered_at = facts.since, facts.answered_at
+    session.add(row)
+    session.flush()
+    if facts.look.state != "unreachable":
+        for gpu in facts.look.gpus:
+            if gpu.uuid and not gpu.trouble:
+                session.merge(_sample(facts, gpu))
+
+
+def forget_others(session: Session, names: Collection[str]) -> None:
+    """Drop what is known of hosts that are not among `names`, and samples of GPUs that are no longer there."""
+    for row in session.exec(select(HostLook)).all():
+        if row.host not in names:
+            session.delete(row)
+    session.flush()
+    newest = select(GpuSample.at).order_by(GpuSample.at.desc()).limit(1)  # type: ignore[attr-defined]  # a column
+    if (latest := session.exec(newest).first()) is not None:
+        session.exec(delete(GpuSample).where(GpuSample.at < latest - SLOTS * SLOT_US))  # type: ignore[arg-type]  # SQLModel types a comparison of columns as bool
+
+
+def _sample(facts: HostFacts, gpu: Gpu) -> GpuSample:
+    return GpuSample(
+        host=facts.name,
+        uuid=gpu.uuid,
+        slot=facts.look.at // SLOT_US % SLOTS,
+        at=facts.look.at,
+        vram_used=gpu.vram_used,
+        utilization=None if gpu.utilization is None else min(gpu.utilization, 100),
+        temperature_c=gpu.temperature_c,
+        power_mw=gpu.power_mw,
+    )
+
+
+def _plain(reserves: Mapping[str, Reserves]) -> dict[str, dict[str, object]]:
+    return {uuid: {name: asdict(reserve) for name, reserve in of.items()} for uuid, of in reserves.items()}

@@ -1,0 +1,76 @@
+"""What is kept of hosts: the last look, what ours need, and an hour of samples that never becomes more."""
+
+from pathlib import Path
+
+import pytest
+
+from app.domain.gpus import Gpu, Holder, HostFacts, HostLook, Reserve
+from app.settings import Home
+from app.store import hosts, telemetry
+from app.store.read import reading
+from app.store.write import Store
+from tests.control.support import launch, new_home
+
+SECOND = 1_000_000
+START = 1_700_000_000 * SECOND
+GIB = 1 << 30
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return new_home(tmp_path)
+
+
+def facts(at: int, used: int = GIB, name: str = "local", state: str = "ok") -> HostFacts:
+    gpu = Gpu(0, "GPU-a", "x", 24 * GIB, used, 24 * GIB - used, 50, 60, 70_000, holders=(Holder(7, used),))
+    look = HostLook(state, at, (gpu,), "570", "12.8")  # type: ignore[arg-type]  # one of the words
+    return HostFacts(name, look, {"GPU-a": {"chat": Reserve(used, at)}}, START, at)
+
+
+def write(home: Home, *found: HostFacts, names: tuple[str, ...] | None = None) -> None:
+    store = Store(home.store)
+    for each in found:
+        with store.write() as session:
+            telemetry.record(session, each)
+    if names is not None:
+        with store.write() as session:
+            telemetry.forget_others(session, names)
+    store.close()
+
+
+def test_a_look_comes_back_as_it_was(home: Home) -> None:
+    here, there = facts(START), facts(START, name="gpu1")
+    write(home, there, here)
+    with reading(home.store) as connection:
+        assert hosts.hosts(connection) == [here, there]
+
+
+def test_an_hour_of_samples_is_kept_and_no_more(home: Home) -> None:
+    step = hosts.SLOT_US
+    write(home, *(facts(START + n * step * 80, used=n * GIB) for n in range(20)))
+    with reading(home.store) as connection:
+        found = hosts.history(connection, START + 19 * step * 80)
+        assert [sample.vram_used for sample in found["local", "GPU-a"]] == [n * GIB for n in range(11, 20)]
+        assert connection.execute("SELECT count(*) FROM gpu_samples").fetchone()[0] == 9
+
+
+def test_a_host_that_does_not_answer_adds_no_samples(home: Home) -> None:
+    write(home, facts(START), facts(START + 60 * SECOND, state="unreachable"))
+    with reading(home.store) as connection:
+        (kept,) = hosts.hosts(connection)
+        assert kept.look.state == "unreachable"
+        assert [s.at for s in hosts.history(connection, START + 60 * SECOND)["local", "GPU-a"]] == [START]
+
+
+def test_hosts_that_were_taken_out_are_forgotten(home: Home) -> None:
+    write(home, facts(START), facts(START, name="gpu1"), names=("local",))
+    with reading(home.store) as connection:
+        assert [h.name for h in hosts.hosts(connection)] == ["local"]
+        assert list(hosts.history(connection, START)) == [("local", "GPU-a")]
+
+
+def test_what_is_ours_and_what_is_wanted(home: Home) -> None:
+    launch(home, "chat")
+    with reading(home.store) as connection:
+        assert hosts.wanted(connection) == {"chat"}
+        assert hosts.our_processes(connection) == {}
