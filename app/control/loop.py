@@ -78,6 +78,7 @@ class Controller:
         self._writer = ThreadPoolExecutor(1, "store-writer")
         self._backends: dict[str, Backend] = {}
         self._reachable: dict[str, bool] = {}
+        self._held_back: set[str] = set()
         presets = load_presets(home)
         self.gateway = GatewayKeeper(home)
         self.accounts = Accounts(home, settings.billing, self.clock, self.write)
@@ -173,8 +174,15 @@ class Controller:
 
     def _record(self, session: Any, moved: list[tuple[Deployment, list[rules.Action]]], now: int) -> None:
         for deployment, actions in moved:
-            Recorder(session, deployment, self.epoch, now).apply(actions)
+            recorder = Recorder(session, deployment, self.epoch, now)
+            recorder.apply(actions)
+            self._note_held_back(deployment, recorder.held_back)
         meter.follow(session, [deployment.id for deployment, _ in moved], self.clock.instant(now))
+
+    def _note_held_back(self, deployment: Deployment, held_back: bool) -> None:
+        if held_back and deployment.id not in self._held_back:
+            log.warning("BILLING_BELOW_MINIMUM: %s: no hour of another replica can be held", deployment.name)
+        (self._held_back.add if held_back else self._held_back.discard)(deployment.id)
 
     async def _record_calls(self) -> None:
         """Note what calls to backends and looks at them have brought, before anything is decided on it."""
@@ -205,6 +213,8 @@ class Controller:
                     self.actor.stop(self._backends[instances[action.instance_id].backend], action)
                 case rules.Release():
                     self.actor.release(self._backends[instances[action.instance_id].backend], action)
+        if deployment.id in self._held_back:
+            return  # tried again with the next pass, which nothing hurries
         if any(not isinstance(action, rules.Create | rules.Stop | rules.Release) for action in actions):
             self._wake.set()  # rows moved: what follows from them is the next pass's
 

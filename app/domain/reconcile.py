@@ -280,7 +280,8 @@ def _uncreated(instance: Instance, attempt: Attempt, plan: Plan, world: World) -
     weights = world.weights.get(instance.variant_id)
     if plan.roles[instance.id] is not Role.KEEP:
         at_rest = (State.STOPPED, plan.rest)
-        yield Change(instance.id, "stopped before it began", at_rest, attempt={"ended_at": world.now})
+        unpaid = _unpaid(instance, plan)
+        yield Change(instance.id, "stopped before it began", at_rest, unpaid, attempt={"ended_at": world.now})
     elif weights is None or weights.present:
         yield Create(instance.id, attempt.id)
     elif weights.code is not None:

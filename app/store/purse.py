@@ -12,15 +12,18 @@ from app.store.ledger import Book, hold
 from app.store.tables import Attempt, Deployment, Instance, Variant
 
 
-def hold_hour(session: Session, deployment: Deployment, code: str, actor: str) -> None:
-    """Hold an hour of every replica of `deployment` that has no attempt yet. Raises `code`, with what is missing.
+def hold_hour(session: Session, deployment: Deployment, code: str, actor: str, least: int = 0) -> None:
+    """Hold an hour of every replica of `deployment` that does not run yet, of `least` in any case.
+
+    Raises `code`, with what is missing.
 
     What costs only its tokens needs a balance above nothing.
     """
+    session.flush()  # the variant may be as new as the wish
     price = price_of(session, deployment.variant_id)
     if price.free:
         return
-    wanted = price.by_hour * max(0, deployment.replicas - _under_way(session, deployment.id, ready=True))
+    wanted = price.by_hour * max(least, deployment.replicas - _under_way(session, deployment.id, ready=True))
     missing = _hold(session, deployment.id, max(wanted, int(not price.by_hour)), f"{deployment.id}:{ulid()}", actor)
     if missing:
         text = f"An hour costs {format_amount(wanted)}, {format_amount(missing)} is missing."

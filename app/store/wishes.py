@@ -83,6 +83,9 @@ def change(session: Session, name: str, spec: VariantSpec, replicas: int, actor:
     before, number = _switch(session, deployment, spec)
     detail = f"variant {before} → {number}" if number != before else f"replicas {deployment.replicas} → {replicas}"
     deployment.replicas = replicas
+    if deployment.wish == "running":
+        # A rollout brings up one replica more than there are.
+        hold_hour(session, deployment, "BILLING_BLOCKED", actor, least=int(number != before))
     _wished(session, deployment, "change", actor, detail)
     return number
 
@@ -92,6 +95,7 @@ def mend(session: Session, name: str, spec: VariantSpec, what: str, actor: str) 
     deployment = _lasting(session, name)
     before, number = _switch(session, deployment, spec)
     deployment.wish, deployment.wish_at, deployment.stop_now = "running", now_us(), 0
+    hold_hour(session, deployment, "BILLING_BLOCKED", actor)
     detail = clean_text(what, 500) + (f" (variant {before} → {number})" if number != before else "")
     _wished(session, deployment, "fix", actor, detail)
     return number
@@ -107,6 +111,8 @@ def rollback(session: Session, name: str, number: int, actor: str) -> Deployment
     if found is None:
         raise StokerError("NOT_FOUND", f"`{name}` has no variant {number}.", f"List them: `stoker variants {name}`.")
     deployment.variant_id = found.id
+    if deployment.wish == "running":
+        hold_hour(session, deployment, "BILLING_BLOCKED", actor, least=int(found.id != current.id))
     return _wished(session, deployment, "rollback", actor, f"variant {current.number} → {number}")
 
 

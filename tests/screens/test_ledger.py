@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.domain.money import DAY_US, MICRO
+from app.domain.money import DAY_US, MICRO, Price
 from app.settings import Home
 from app.store.ledger import Book, Draft, charge_moves, top_up
 from app.store.tables import Attempt, Meter
@@ -120,6 +120,19 @@ def test_every_screen_says_what_is_left_where_money_is_in_use(tmp_path: Path, le
             await person.sees(shown, "0.60/h")
             await person.presses("6")
             await person.sees(shown, "0.60/h")
+
+        visit(scribe.home, scene)
+
+
+def test_the_fleet_says_what_each_costs_where_something_has_a_price(tmp_path: Path) -> None:
+    with Scribe(tmp_path) as scribe:
+        scribe.up()
+        dear = scribe.deployment("dear", {"price": Price(hour=1_200_000)})
+        scribe.attempt(scribe.instance(dear, ready_at=scribe.now - HOUR))
+        scribe.deployment("free")
+
+        async def scene(person: Person) -> None:
+            await person.sees("USD/H", "1.20")
 
         visit(scribe.home, scene)
 
