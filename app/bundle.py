@@ -20,9 +20,10 @@ from app.domain.reproduce import reproduction
 from app.domain.variant import VariantSpec
 from app.render import deployment as render
 from app.render.events import document as event_document
+from app.render.findings import finding_document
 from app.render.requests import document as request_document
 from app.settings import Home
-from app.store import read
+from app.store import findings, read
 from app.store.attempts import AttemptLog
 from app.store.fleet import look
 from app.version import __version__
@@ -102,6 +103,7 @@ def _of_deployment(home: Home, deployment: Deployment, request_id: str | None) -
         for file in ("spec.json", "record.json", "exit.json"):
             if (directory / file).exists():
                 yield f"{where}/{file}", partial(_text, directory / file)
+        yield f"{where}/findings.json", partial(_findings, home, attempt["id"])
         if directory.is_dir():
             yield f"{where}/output.log", partial(_output, directory)
 
@@ -144,6 +146,12 @@ def _requests(home: Home, deployment_id: str, request_id: str | None) -> list[di
         rows = read.requests_in_trouble(connection, deployment_id, REQUESTS)
         rows += read.requests_with(connection, request_id) if request_id else []
     return [{**request_document(dict(row)), "id": row["id"], "at": row["started_at"]} for row in rows]
+
+
+def _findings(home: Home, attempt_id: str) -> str:
+    with read.reading(home.store) as connection:
+        found = findings.of_attempt(connection, attempt_id)
+    return _json([{"at": each.at, **finding_document(each.finding)} for each in found])
 
 
 def _versions() -> dict[str, Any]:

@@ -248,7 +248,11 @@ class Console(OrderedKeys[None]):
         self.go("fleet")
 
     def do_launch(self, argument: str) -> None:
-        self.go("launch", argument or None)
+        from app.screens.launch import LaunchScreen
+
+        self.go("launch")
+        if argument and isinstance(self.screen, LaunchScreen):
+            self.screen.fill(argument)
 
     def do_logs(self, argument: str) -> None:
         self.logs_of = argument if argument.startswith("@") else None

@@ -1,6 +1,5 @@
 """What screens show beyond the rows: the traffic, from the requests in the store and the gateway's gauges."""
 
-import http.client
 import re
 from collections.abc import Mapping
 from contextlib import closing
@@ -71,6 +70,8 @@ def _in_flight(home: Home) -> dict[str, tuple[int, int]]:
     url = (holder(home.gateway_lock) or {}).get("url")
     if not isinstance(url, str):
         return {}
+    import http.client  # it brings half of `email`: not for the first frame
+
     parts = urlsplit(url)
     try:
         with closing(http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=_PATIENCE_S)) as connection:

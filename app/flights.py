@@ -7,7 +7,7 @@ from typing import Any
 from app.domain.facts import Attempt
 from app.domain.flight import Mark, flight_record
 from app.render.events import document
-from app.store import read
+from app.store import findings, read
 
 Events = Sequence[Mapping[str, Any]]
 
@@ -18,7 +18,8 @@ def record_of(connection: sqlite3.Connection, instance: str, attempt_id: str, ev
     attempts = [] if row is None else read.attempts(connection, row["instance_id"])
     for attempt, after in zip(attempts, [*attempts[1:], None], strict=True):
         if attempt.id == attempt_id:
-            return flight_record(attempt, instance, events, (), None if after is None else after.created_at)
+            found = [(each.at, each.finding) for each in findings.of_attempt(connection, attempt.id)]
+            return flight_record(attempt, instance, events, found, None if after is None else after.created_at)
     return []
 
 

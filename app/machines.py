@@ -1,7 +1,8 @@
 """What screens show of hosts: the last look at each, and the hour before it, as the server has written them down."""
 
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from app.domain.gpus import Gpu, HostFacts, Intrusion, Sample, intrusion
 from app.settings import Home
@@ -10,6 +11,7 @@ from app.store import read
 
 SHOWN = 120
 """Samples in a sparkline's series: ten minutes."""
+READ_EVERY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +42,20 @@ class Machines:
         ]
 
 
-def machines(home: Home, now: int) -> Machines:
-    """The hosts as they were last seen. Raises what `read.reading` raises."""
-    with read.reading(home.store) as connection:
-        found = store.hosts(connection)
-        samples = store.history(connection, now) if any(facts.look.gpus for facts in found) else {}
-    return Machines(found, samples, now)
+class MachineReader:
+    """Reads the hosts for a screen, which asks more often than the server looks: once a second is enough."""
+
+    def __init__(self) -> None:
+        self._due = 0.0
+        self._found = Machines()
+
+    def read(self, home: Home, now: int) -> Machines:
+        """The hosts as they were last seen, for a picture of `now`. Raises what `read.reading` raises."""
+        if time.monotonic() >= self._due:
+            with read.reading(home.store) as connection:
+                found = store.hosts(connection)
+                seen = any(facts.look.gpus for facts in found)
+                samples = store.history(connection, now, SHOWN + 1) if seen else {}
+            self._found = Machines(found, samples)
+            self._due = time.monotonic() + READ_EVERY_S
+        return replace(self._found, now=now)

@@ -47,6 +47,7 @@ class Progress:
         self._usage: dict[str, Any] = {}
         self._began = time.monotonic()
         self._first: float | None = None
+        self._last: float | None = None
         self._ended: float | None = None
         self._socket: socket.socket | None = None
 
@@ -56,7 +57,7 @@ class Progress:
             text="".join(self.pieces),
             request_id=self.request_id,
             ttft_us=None if self._first is None else round((self._first - self._began) * 1_000_000),
-            took_us=round(((self._ended or time.monotonic()) - self._began) * 1_000_000),
+            took_us=round((self._until() - self._began) * 1_000_000),
             tokens_in=_count(self._usage.get("prompt_tokens")),
             tokens_out=_count(self._usage.get("completion_tokens")),
         )
@@ -79,13 +80,20 @@ class Progress:
         if isinstance(usage := chunk.get("usage"), dict):
             self._usage = usage
         if text := _text_of(chunk):
-            self._first = self._first or time.monotonic()
+            self._last = time.monotonic()
+            self._first = self._first or self._last
             self.pieces.append(text)
             self._on_text(text)
 
     def end(self) -> None:
         """Nothing more comes."""
         self._ended = self._ended or time.monotonic()
+
+    def _until(self) -> float:
+        """Now, or once it is over when the last text came."""
+        if self._ended is None:
+            return time.monotonic()
+        return self._ended if self._last is None else self._last
 
     def trace(self, event: str, info: dict[str, Any]) -> None:
         """What the transport tells of itself (httpx's `trace` extension): the connection, once it is there."""

@@ -21,10 +21,15 @@ from app.store import tables
 from app.store.write import Store
 from bench.figures import figure, paired
 from tests.screens.homes import add, empty_home
+from tests.screens.support import Scribe
 
 ROUNDS = 5
 SECONDS = 10.0
 MANY = 1_000
+LINES_PER_SECOND = 50
+LINE = (
+    b"slot print_timing: id  0 | task 184 | prompt eval time =     133.98 ms /     7 tokens (   19.14 ms per token)\n"
+)
 BARE = (
     "from textual.app import App\nfrom textual.widgets import Static\n"
     "class Bare(App):\n    def compose(self):\n        yield Static('painted')\nBare().run()"
@@ -86,11 +91,13 @@ def first_paint(home: Path) -> None:
     figure("console_first_paint", result["median"], "s", bare_textual=result["beside"], ratio=result["ratio"])
 
 
-def running(name: str, home: Path) -> None:
-    """What the console costs while it shows `home`."""
+def running(name: str, home: Path, keys: str = "") -> None:
+    """What the console costs while it shows `home`, on the screen that the keys lead to."""
     terminal = Terminal([STOKER], home)
     try:
         terminal.read(4.0)
+        os.write(terminal.fd, keys.encode())
+        terminal.read(2.0)
         cpu, written, rss = terminal.cost(SECONDS)
     finally:
         terminal.close()
@@ -123,6 +130,37 @@ def changing(home: Path, instances: Sequence[str]) -> Iterator[None]:
         thread.join()
 
 
+@contextmanager
+def writing(log: Path) -> Iterator[None]:
+    """Lines are written to a log, 50 a second, in five goes."""
+    done = threading.Event()
+
+    def write() -> None:
+        with log.open("ab") as file:
+            while not done.wait(0.2):
+                file.write(LINE * (LINES_PER_SECOND // 5))
+                file.flush()
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def following(path: Path) -> None:
+    """What the console costs while it follows a log."""
+    with Scribe(path) as scribe:
+        attempt = scribe.attempt(scribe.instance(scribe.deployment("chat")))
+        log = scribe.log(attempt, LINE * 10_000) / "head.log"
+    with writing(log):
+        running("log_50_lines_a_second", path, "3")
+    with writing(log):
+        running("log_50_lines_a_second_not_shown", path, "31")
+
+
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
         small, large = Path(folder, "small"), Path(folder, "large")
@@ -134,3 +172,4 @@ if __name__ == "__main__":
         running("idle_with_1000", large)
         with changing(large, ids):
             running("1000_changing", large)
+        following(Path(folder, "log"))

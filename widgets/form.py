@@ -212,8 +212,17 @@ class Form(Vertical):
 
     def _show_hint(self, key: str) -> None:
         row = self._rows[key]
-        others: list[str] = []
+        others: Sequence[str] = []
         if isinstance(row.entry, Entry) and row.entry.has_focus and row.entry.value:
             matches = list(row.entry.matches())
-            others = [] if row.entry.value in matches else matches
+            others = [] if row.entry.value in matches else _ends(matches)
         row.show_hint([(self._between.join(others), "dim")] if len(others) > 1 else self._hints[key])
+
+
+def _ends(paths: Sequence[str]) -> Sequence[str]:
+    """What tells paths from each other: without the folder, if all are in one."""
+    folders = {path.rstrip("/").rpartition("/")[0] for path in paths}
+    if len(folders) != 1:
+        return paths
+    (folder,) = folders
+    return [path.removeprefix(f"{folder}/") for path in paths]

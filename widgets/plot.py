@@ -76,12 +76,16 @@ def stacked(parts: Sequence[tuple[float, StyleName]], total: float, width: int, 
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """What is written at a plot: the name of the value, how a value is written, and the times at both ends."""
+    """What is written at a plot: the name of the value, how a value is written, and the times at both ends.
+
+    `note` stands at the right of the name, where there is room.
+    """
 
     title: str
     label: Callable[[float], str] = "{:.4g}".format
     start: str = ""
     end: str = "now"
+    note: str = ""
 
 
 def plot(
@@ -107,9 +111,10 @@ def plot(
     shown = resample(series, across)
     values: Series = [*[None] * (across - len(shown)), *shown]
     latest = next((v for v in reversed(series) if v is not None), None)
-    lines: list[Line] = [
-        [(axis.title + " ", "dim"), (glyphs.unknown if latest is None else axis.label(latest), "strong")]
-    ]
+    head: list[Span] = [(axis.title + " ", "dim"), (glyphs.unknown if latest is None else axis.label(latest), "strong")]
+    if axis.note and width_of(head) + len(axis.note) + 2 <= width:
+        head += [(axis.note.rjust(width - width_of(head)), "dim")]
+    lines: list[Line] = [head]
     for n in range(rows):
         label = high if n == 0 else low if n == rows - 1 else ""
         drawn = "".join(_column(v, ceiling, rows - 1 - n, rows, glyphs) for v in values)

@@ -11,7 +11,6 @@ from app.cli.output import emit, note, say
 from app.cli.params import json_option
 from app.domain.failures import StokerError
 from app.domain.gpus import HostFacts, HostLook, attribute
-from app.domain.hosts import LOCAL
 from app.render.hosts import gpu_documents, gpu_lines, trouble_line
 from app.settings import Home, find_home, load_settings
 from app.store import hosts as store
@@ -38,7 +37,7 @@ def gpus(only: str | None, as_json: bool) -> int:
         raise StokerError("NOT_FOUND", f"There is no host `{only}`.", "List them: `stoker hosts ls`.")
     looks = look_at_all(home, {name: known[name] for name in known if only in (None, name)})
     ours, facts = _known(home)
-    looks = {name: _completed(look, facts.get(name), ours if name == LOCAL else {}) for name, look in looks.items()}
+    looks = {name: _completed(look, facts.get(name), ours.get(name, {})) for name, look in looks.items()}
     reserves = {name: found.reserves for name, found in facts.items()}
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else _UNBOUNDED
     if as_json:
@@ -51,7 +50,7 @@ def gpus(only: str | None, as_json: bool) -> int:
     return 1 if any(look.code is not None for look in looks.values()) else 0
 
 
-def _known(home: Home) -> tuple[dict[int, str], dict[str, HostFacts]]:
+def _known(home: Home) -> tuple[dict[str, dict[int, str]], dict[str, HostFacts]]:
     """What only the store can tell: whose processes are ours, and what the server has seen of each host."""
     try:
         with read.reading(home.store) as connection:

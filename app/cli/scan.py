@@ -12,8 +12,9 @@ import click
 
 from app.cli.output import emit, note, say
 from app.cli.params import json_option
+from app.domain.detector import Detector, Rules
 from app.domain.failures import StokerError
-from app.domain.findings import Detector, Finding, Rules
+from app.domain.findings import Finding
 from app.domain.verdict import ExitFacts, cause, judge
 from app.render.findings import document, finding_line, verdict_lines
 from app.settings import find_home, load_rules

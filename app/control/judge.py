@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 
 from app.control.progress import Reader
+from app.domain.detector import Detector, Rules
 from app.domain.facts import Ended
 from app.domain.failures import StokerError
-from app.domain.findings import Detector, Rules
 from app.domain.rules import Rule
 from app.domain.variant import VariantSpec
 from app.domain.verdict import ExitFacts, judge

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import psutil
 
+from app.domain.detector import Detector
 from app.domain.failures import StokerError
-from app.domain.findings import Detector, Finding, label
+from app.domain.findings import Finding, label
 from app.domain.rules import STAGES
 from app.store.attempts import AttemptLog, TimeIndex
 from app.store.findings import Found

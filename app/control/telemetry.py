@@ -11,7 +11,6 @@ from typing import TypeVar
 
 from app.domain.failures import StokerError
 from app.domain.gpus import HostFacts, HostLook, attribute, succeed
-from app.domain.hosts import LOCAL
 from app.hosts.look import PATIENCE_S, Eye, addresses
 from app.settings import Home, Settings, load_settings
 from app.store import hosts, telemetry
@@ -45,7 +44,12 @@ class Telemetry:
         """Sample for ever."""
         try:
             while True:
-                await self._follow_config()
+                try:
+                    await self._follow_config()
+                except LeaseLost:
+                    raise
+                except Exception:
+                    log.exception("The hosts could not be read from the config. It is tried again.")
                 await asyncio.sleep(CONFIG_EVERY_S)
         finally:
             await self._end(set(self._tasks))
@@ -114,7 +118,7 @@ class Telemetry:
 
     def _succeed(self, before: HostFacts | None, name: str, look: HostLook) -> HostFacts:
         with reading(self._home.store) as connection:
-            ours = hosts.our_processes(connection) if name == LOCAL else {}
+            ours = hosts.our_processes(connection).get(name, {})
             return succeed(before, name, attribute(look, ours), hosts.wanted(connection))
 
 

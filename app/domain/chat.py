@@ -84,7 +84,7 @@ def read_settings(values: Mapping[str, str]) -> ChatSettings:
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What came back, or as much of it as did. Times are microseconds from when the request was sent, `ttft_us` to the
-    first text; counts are the engine's own, None if it gave none."""
+    first text and `took_us` to the last; counts are the engine's own, None if it gave none."""
 
     text: str = ""
     request_id: str = ""
@@ -100,6 +100,13 @@ class Answer:
             return None
         generating = self.took_us - self.ttft_us
         return (self.tokens_out - 1) * 1_000_000 / generating if generating > 0 and self.tokens_out > 1 else None
+
+    @property
+    def least_speed(self) -> float | None:
+        """Tokens a second from the request on, for several tokens that came in one piece: they were made faster."""
+        if self.speed is not None or self.ttft_us is None or not self.took_us or (self.tokens_out or 0) < 2:
+            return None
+        return (self.tokens_out or 0) * 1_000_000 / self.took_us
 
 
 @dataclass(frozen=True, slots=True)

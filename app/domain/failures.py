@@ -124,11 +124,6 @@ _ROWS = (
     Failure("ARCH_UNSUPPORTED", "The engine does not know this architecture.", "Choose another model or engine."),
     Failure("MUST_REDOWNLOAD", "The weights are not where they should be.", "Fetch the file again, then start."),
     Failure("BAD_FLAG", "The engine refused a flag.", "Correct the flag: `stoker change NAME --set key=value`."),
-    Failure(
-        "GPU_ACCESS",
-        "The container runtime cannot give out GPUs.",
-        "Install the NVIDIA container toolkit there, then `nvidia-ctk runtime configure`.",
-    ),
     Failure("PORT_IN_USE", "The port is taken by another program.", "Choose another port, or let stoker choose."),
     Failure("DISK_FULL", "The disk is full.", "Free some space, then start again."),
     Failure(

@@ -29,16 +29,27 @@ _OFFERED = ("fp8", "q8_0", "q4_0")
 
 
 @dataclass(frozen=True, slots=True)
+class Card:
+    """A GPU that the engine could use: its number, and its memory in bytes, all of it and what was free lately."""
+
+    index: int
+    total: int
+    free: int
+
+
+@dataclass(frozen=True, slots=True)
 class Memory:
     """The memory that ran out: `room` bytes of it, what `estimate` says, and what it is called (`600 MiB allowed`).
 
-    `short` is how many bytes the engine itself said were missing, 0 if it did not.
+    `short` is how many bytes the engine itself said were missing, 0 if it did not. `card` is the number of the GPU
+    whose memory it is, None if it is the host's or that is not known.
     """
 
     room: int
     estimate: Estimate
     called: str = "free"
     short: int = 0
+    card: int | None = None
 
     def after(self, failed: VariantSpec) -> "Memory":
         """The same with the estimate raised until it agrees that `failed` did not fit."""

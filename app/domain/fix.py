@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from app.domain.fitting import Memory
+from app.domain.fitting import Card, Memory
 from app.domain.variant import FlagValue, ModelRef, VariantSpec
 
 
@@ -24,16 +24,22 @@ class Fix:
     command: str = ""
     refetch: bool = False
 
+    @property
+    def mends(self) -> bool:
+        """Whether it does more than to try the same again."""
+        return self.spec is not None or bool(self.command) or self.refetch
+
 
 @dataclass(frozen=True, slots=True)
 class Situation:
     """A failure and all that bears on mending it. What is not known is left out, and nothing is offered that needs it.
 
-    `captured` are the numbers and names that the detector took from the evidence. `kv_types` and `flags` are those the
-    engine has. `engines` are other engines that serve the model's format. `siblings` are other files with the same
-    model in them, of any quantisation; `returned` says that the model's own file is there and sound. `fetched` says
-    that stoker itself can fetch it, `repo` names where it is published. `retried` says that it is tried again anyway,
-    `unrecovered` that it has failed for so long that somebody else may have to look.
+    `captured` are the numbers and names that the detector took from the evidence. `cards` are the GPUs of the machine
+    that the engine runs on. `kv_types` and `flags` are those the engine has. `engines` are other engines that serve the
+    model's format. `siblings` are other files with the same model in them, of any quantisation; `returned` says that
+    the model's own file is back. `fetched` says that stoker itself can fetch it, `repo` names where it is published.
+    `retried` says that it is tried again anyway, `unrecovered` that it has failed for so long that somebody else may
+    have to look.
     """
 
     name: str
@@ -42,6 +48,7 @@ class Situation:
     evidence: str = ""
     captured: Mapping[str, str] = field(default_factory=dict)
     memory: Memory | None = None
+    cards: Sequence[Card] = ()
     kv_types: Sequence[str] = ()
     flags: Sequence[str] = ()
     engines: Sequence[str] = ()

@@ -1,10 +1,11 @@
 """What a look at the whole installation shows, and how far it can be trusted."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from app.domain.facts import Deployment
+from app.domain.findings import Finding
 from app.domain.variant import VariantSpec
 
 STALE_AFTER_US = 5_000_000
@@ -28,13 +29,19 @@ class Freshness:
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """Deployments by name, the specs of their variants by id, the gateway's base URL if it runs, and the time."""
+    """Deployments by name, the specs of their variants by id, the gateway's base URL if it runs, and the time.
+
+    `fetches` are bytes that were fetched, and of how many, for variants whose weights are on their way, by id.
+    `milestones` says by attempt id how far each start has come that is under way, or came.
+    """
 
     deployments: Sequence[Deployment]
     specs: Mapping[str, VariantSpec]
     freshness: Freshness
     endpoint: str | None
     now: int
+    fetches: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    milestones: Mapping[str, Finding] = field(default_factory=dict)
 
 
 def process_state(announced: Mapping[str, Any] | None) -> ProcessState:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from app.domain.facts import Attempt
+from app.domain.findings import Finding, label
 
 Kind = Literal["phase", "action", "milestone", "recovered", "failure", "end"]
 _ORDER: tuple[Kind, ...] = ("action", "phase", "milestone", "recovered", "failure", "end")
@@ -32,20 +33,30 @@ def flight_record(
     attempt: Attempt,
     instance: str,
     events: Iterable[Mapping[str, Any]],
-    findings: Iterable[Mapping[str, Any]] = (),
+    findings: Iterable[tuple[int, Finding]] = (),
     until: int | None = None,
 ) -> list[Mark]:
     """What happened in `attempt` of `instance`, in order.
 
-    `events` are documents of the deployment's timeline and `findings` rows of the attempt's (`at`, `kind`, `code`,
-    `line`, `evidence`), both oldest first. `until` is when the next attempt began, None for the last one. What people
-    asked for meanwhile is told too: it is why things happened.
+    `events` are documents of the deployment's timeline, `findings` those in the attempt's output with the time at which
+    each came. `until` is when the next attempt began, None for the last one. What people asked for meanwhile is told
+    too: it is why things happened.
     """
-    marks = [_event(e) for e in events if attempt.created_at <= e["at"] < (until or 2**63) and _concerns(e, instance)]
-    marks += [Mark(f["at"], f["kind"], f["code"], f["evidence"], f["line"]) for f in findings]
+    end = until or 2**63
+    marks = [_event(e) for e in events if attempt.created_at <= e["at"] < end and _concerns(e, instance)]
+    recognised = list(findings)
+    # What stands in the log is told there, and not a second time as what became of it.
+    told = {(found.kind, found.code, found.evidence) for _, found in recognised}
+    marks = [mark for mark in marks if (mark.kind, mark.text, mark.detail) not in told]
+    marks += [Mark(at, found.kind, label(found), found.evidence, found.line) for at, found in recognised]
     if attempt.ended_at is not None:
         marks.append(Mark(attempt.ended_at, "end", _how(attempt)))
-    return sorted(marks, key=lambda mark: (mark.at, _ORDER.index(mark.kind)))
+    return sorted(marks, key=_place)
+
+
+def _place(mark: Mark) -> tuple[int, int, int]:
+    """By time; within one moment as the log has it, between what was begun and what came of it."""
+    return mark.at, _ORDER.index("milestone" if mark.line is not None else mark.kind), mark.line or 0
 
 
 def _concerns(event: Mapping[str, Any], instance: str) -> bool:

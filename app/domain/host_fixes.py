@@ -1,9 +1,13 @@
 """What mends a failure of the machine, the hub or a start that takes too long: mostly commands for a person."""
 
+import re
 from dataclasses import replace
 
 from app.domain.fitting import CONTEXT_STEP, LEAST_CONTEXT
 from app.domain.fix import Options, Situation, copied, digits_of, flagged, option, resized
+
+_WAITED = re.compile(r"(?P<quiet>no line[^0-9]*)?(?:for|not ready) (?P<s>\d+) s")
+"""How the server says how long it has waited: for a sign of getting on, or for the whole start."""
 
 
 def for_gpu(situation: Situation) -> Options:
@@ -58,6 +62,9 @@ def for_startup(situation: Situation) -> Options:
             f"eager start ({eager})", "nothing is compiled, captured or warmed up", flagged(spec, {eager: True})
         )
     yield option("start again", "with the same limits")
+    if (waited := _WAITED.search(situation.evidence)) is not None:
+        setting = "start_stall" if waited["quiet"] else "start_ceiling"
+        yield copied("allow it longer, in config.toml", f"server.{setting} = {2 * int(waited['s'])}")
 
 
 def for_missing_program(situation: Situation) -> Options:

@@ -35,6 +35,7 @@ def for_memory(situation: Situation) -> Options:
         yield from _cache_and_context(situation, memory, less)
     if (fewer := fewer_sequences(spec, memory)) is not None:
         yield _sized(f"{spec.seqs} sequences at once → {fewer.seqs}", fewer, memory, ", context unchanged")
+    yield from _another_gpu(situation, memory)
     yield from _smaller_models(situation, memory)
     yield from _more_memory(spec, memory)
 
@@ -46,6 +47,18 @@ def _cache_and_context(situation: Situation, memory: Memory, less: VariantSpec |
         if both is not None and (less is None or both.context > less.context):
             yield _sized(f"KV cache {both.kv_type} and context {situation.spec.context} → {both.context}", both, memory)
             return
+
+
+def _another_gpu(situation: Situation, memory: Memory) -> Options:
+    """The GPU with the most room for it as it is. A process of llama.cpp is put there by its own flags."""
+    spec, needed = situation.spec, memory.needed(situation.spec)
+    if needed is None or memory.card is None or (spec.engine, spec.backend) != ("llama.cpp", "process"):
+        return
+    others = [card for card in situation.cards if card.index != memory.card and card.free >= needed]
+    if others:
+        best = max(others, key=lambda card: card.free)
+        moved = flagged(spec, {"split-mode": "none", "main-gpu": str(best.index)})
+        yield option(f"move to GPU {best.index}", f"needs {bytes_of(needed, best.free)} free there", moved)
 
 
 def _smaller_models(situation: Situation, memory: Memory) -> Options:

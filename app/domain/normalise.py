@@ -7,10 +7,11 @@ machines and says nothing; what it echoes (prompts, its own arguments, environme
 import re
 from dataclasses import dataclass
 
+COLOURS = (b"\x1b", b"#033[", b"^[[", b"\\x1b[", b"\\u001b[", b"\\033[")
+"""What an escape sequence begins with, as it is and as collectors write it out."""
 _ANSI = re.compile(
     rb"(?:\x1b|#033|\^\[|\\x1b|\\u001b|\\033)(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]{0,512}(?:\x07|\x1b\\))"
 )
-_ANSI_SIGNS = (b"\x1b", b"#033[", b"^[[", b"\\x1b[", b"\\u001b[", b"\\033[")
 
 _TIME = r"\d\d:\d\d(?::\d\d)?(?:[.,]\d+)?"
 _DATE = r"(?:\d{4}[-/]\d\d[-/]\d\d|\d\d[-/]\d\d(?:[-/]\d{4})?)"
@@ -46,9 +47,14 @@ _ECHO = re.compile(
     r"""|\bchat template(?: example)?: |non-default args: |\bargs: Namespace\(|\bServerArgs\(|\bserver_args="""
     r"""|\bArgs ?\{|\bcommand line: |\bengine \([^)]*\) with config: |\bwith config: (?=model=)|\bsystem_prompt="""
 )
-# Help, a dump of the environment, a table of settings: none of it happened.
+_ECHO_SIGNS = (
+    "prompt", "messages", "content", "text", "input", "chat", "args", "Args", "command line: ", "with config: "
+)  # fmt: skip
+"""One of these stands in every echo: looked for first, because the expression is slow."""
+# Help, a dump of the environment, a table, the metadata of a model: none of it happened.
 _NOT_SAID = re.compile(
     r"""\s+--?[a-zA-Z][\w-]*(?:[=, ]|$)|\s+\[--?[a-zA-Z]|(?:export |\s*- |\s*)[A-Z][A-Z0-9]*_[A-Z0-9_]+=|\s*\| """
+    r"|\s*llama_model_loader: - kv "
 )
 _SECRET = re.compile(
     r"(?i)((?:--?[\w-]*(?:api[-_]?key|token|secret|password)[\w-]*|authorization: *bearer)[ =:]+['\"]?)[^\s'\",]{4,}"
@@ -68,9 +74,9 @@ class Said:
     quoted: bool = False
 
 
-def strip_colours(data: bytes) -> bytes:
-    """`data` without escape sequences, also those that a collector has written out as text. Lines stay lines."""
-    return _ANSI.sub(b"", data) if any(sign in data for sign in _ANSI_SIGNS) else data
+def strip_colours(line: bytes) -> bytes:
+    """`line` without escape sequences, also those that a collector has written out as text."""
+    return _ANSI.sub(b"", line) if any(sign in line for sign in COLOURS) else line
 
 
 def said(line: str) -> Said:
@@ -85,7 +91,7 @@ def said(line: str) -> Said:
         at = found.end()
     if _NOT_SAID.match(line, at):
         return Said("")
-    echo = _ECHO.search(line, at)
+    echo = _ECHO.search(line, at) if any(sign in line for sign in _ECHO_SIGNS) else None
     text = line[at : echo.start() if echo else None]
     return Said(text, _LETTERS.get(level, level), text.lstrip().startswith(("raise ", 'f"', "f'")))
 

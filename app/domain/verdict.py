@@ -5,7 +5,8 @@ import signal
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from app.domain.findings import EVIDENCE_LIMIT, Detector, Finding, Standing
+from app.domain.detector import Detector, Standing
+from app.domain.findings import EVIDENCE_LIMIT, Finding
 from app.domain.text import safe
 
 _NEAR_THE_END = 200

@@ -85,4 +85,5 @@ def _daemon(text: str, *, gpus: bool) -> Iterator[Check]:
     if '"nvidia"' in runtimes or any(re.search(r"/nvidia-(?:ctk|container-)", line) for line in lines):
         yield passed("toolkit", "the NVIDIA container toolkit is installed")
     else:
-        yield failed("toolkit", "GPU_ACCESS", "Containers there cannot be given GPUs: no NVIDIA container toolkit.")
+        text = "Containers there cannot be given GPUs: no NVIDIA container toolkit."
+        yield failed("toolkit", "GPU_ACCESS", text, "Install it there, then `nvidia-ctk runtime configure`.")

@@ -16,6 +16,7 @@ from app.hosts.processes import LONGEST, describe
 
 _LOST = "The GPU is lost: it does not answer the driver. Reset it, or restart the machine."
 _DOWN = "The NVIDIA driver is installed but not running: {}. Load it (`modprobe nvidia`), or restart the machine."
+_SILENT = "The NVIDIA driver answers with an error: {}. Restart the GPU services, or the machine."
 
 
 class Nvml:
@@ -138,7 +139,8 @@ def _absent(error: Any, api: Any, now: int) -> HostLook:
     text = clean_text(str(error), LONGEST)
     if error.value == api.NVML_ERROR_LIBRARY_NOT_FOUND:
         return HostLook("no_driver", now, detail="There is no NVIDIA driver on this machine.")
-    return HostLook("driver_down", now, code="CUDA_ERROR", detail=_DOWN.format(text))
+    said = _DOWN if error.value == api.NVML_ERROR_DRIVER_NOT_LOADED else _SILENT
+    return HostLook("driver_down", now, code="CUDA_ERROR", detail=said.format(text))
 
 
 def _ask(question: Callable[..., Any], *args: Any) -> Any:

@@ -6,12 +6,12 @@ ran; for checkpoints from their configuration, where that is on this machine.
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from app.domain.failures import StokerError
-from app.domain.fitting import Estimate, Memory
+from app.domain.fitting import Card, Estimate, Memory
 from app.domain.variant import VariantSpec
 from app.domain.vram.config import read_shape
 from app.domain.vram.estimate import estimate
@@ -33,6 +33,7 @@ _READ = 1_000_000
 _METADATA = re.compile(r"- kv\s+\d+:\s+([\w.]+)\s+\S+\s+= (.+)")
 _ASKED = re.compile(r"attempted to allocate\s+([\d.]+) MB|Tried to allocate ([\d.]+) ([GM])iB")
 _CARD = re.compile(r"total capacity of ([\d.]+) ([GM])iB")
+_INDEX = re.compile(r"(?:\bGPU|\bdevice|cuda:) ?(\d{1,2})\b")
 _FREE = re.compile(r"of which ([\d.]+) ([GM])iB is free")
 
 _NAMES = {
@@ -48,12 +49,17 @@ _NAMES = {
 """What a checkpoint's configuration calls what GGUF calls so, after the architecture."""
 
 
-def memory_of(code: str, spec: VariantSpec, evidence: str, directory: Path) -> Memory | None:
-    """The memory that ran out with `code` in the attempt at `directory`; None if nothing is known to compute with."""
+def memory_of(
+    code: str, spec: VariantSpec, evidence: str, directory: Path, cards: Sequence[Card] = ()
+) -> Memory | None:
+    """The memory that ran out with `code` in the attempt at `directory`; None if nothing is known to compute with.
+
+    `cards` are the GPUs that the engine could have used.
+    """
     try:
         if code == "HOST_OOM":
             return _of_host(spec, directory)
-        return _of_gpu(spec, evidence, directory) if code == "OOM_KILLED" else None
+        return _of_gpu(spec, evidence, directory, cards) if code == "OOM_KILLED" else None
     except (StokerError, OSError, ValueError):
         return None
 
@@ -71,17 +77,20 @@ def _of_host(spec: VariantSpec, directory: Path) -> Memory | None:
     return Memory(room, _estimate(shape, host, beside), called)
 
 
-def _of_gpu(spec: VariantSpec, evidence: str, directory: Path) -> Memory | None:
-    """The card whose size the engine named. Short by what it asked for beyond what was free."""
-    shape, card = _shape(spec, directory), _CARD.search(evidence)
-    if shape is None or card is None:
+def _of_gpu(spec: VariantSpec, evidence: str, directory: Path, cards: Sequence[Card]) -> Memory | None:
+    """The card that the engine named, or the only one. Short by what was asked for beyond what was free."""
+    shape, said, named = _shape(spec, directory), _CARD.search(evidence), _INDEX.search(evidence)
+    found = [card for card in cards if named is None or card.index == int(named[1])]
+    total = _bytes(*said.groups()) if said is not None else found[0].total if len(found) == 1 else 0
+    if shape is None or not total:
         return None
-    gpu = gpu_of(_bytes(*card.groups()))
+    gpu = gpu_of(total)
+    index = int(named[1]) if named is not None else found[0].index if len(found) == 1 else None
     asked, free = _ASKED.search(evidence), _FREE.search(evidence)
     short = 0
     if asked is not None and asked[2] and free is not None:
         short = max(0, _bytes(asked[2], asked[3]) - _bytes(*free.groups()))
-    return Memory(gpu.room, _estimate(shape, gpu, 0), "on the card", short)
+    return Memory(gpu.room, _estimate(shape, gpu, 0), "on the card", short, index)
 
 
 def _estimate(shape: Shape, place: Gpu, beside: int) -> Estimate:

@@ -5,6 +5,7 @@ Blocking: files are looked for and the store is read.
 
 import re
 import socket
+import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -14,15 +15,18 @@ from typing import TYPE_CHECKING
 from app.domain.engines import Preset
 from app.domain.facts import Deployment, Instance
 from app.domain.failures import StokerError
+from app.domain.findings import Captured
+from app.domain.fitting import Card
 from app.domain.fix import Fix, Situation
 from app.domain.fixes import change_of, options
+from app.domain.hosts import LOCAL
 from app.domain.lifecycle import State
 from app.domain.variant import ModelRef, VariantSpec
 from app.launch.memory import memory_of
 from app.launch.models import local_models, resolve
 from app.launch.plan import plan_variant
 from app.settings import Home, load_presets
-from app.store import read
+from app.store import findings, hosts, read
 
 if TYPE_CHECKING:
     from sqlmodel import Session
@@ -50,8 +54,13 @@ def fixes_of(home: Home, deployment: Deployment) -> list[Fix]:
         return []
     with read.reading(home.store) as connection:
         spec = read.specs(connection, [instance.variant_id])[instance.variant_id]
+        captured = _captured(connection, instance)
+        looks = [facts.look for facts in hosts.hosts(connection) if facts.name == LOCAL]
+    cards = [
+        Card(gpu.index, gpu.vram_total, gpu.vram_free or 0) for look in looks for gpu in look.gpus if gpu.vram_total
+    ]
     presets = load_presets(home)
-    return options(_situation(home, deployment.name, instance, instance.failure_code, spec, presets))
+    return options(_situation(home, deployment.name, instance, instance.failure_code, spec, presets, captured, cards))
 
 
 class KnownFixes:
@@ -98,24 +107,44 @@ def apply_fix(session: "Session", home: Home, deployment: Deployment, fix: Fix, 
     return wishes.mend(session, deployment.name, spec, change_of(before, spec) or fix.title, actor)
 
 
+def _captured(connection: sqlite3.Connection, instance: Instance) -> Captured:
+    """What the detector took from the line that decided, or from the last one that says the same."""
+    if instance.attempt is None:
+        return {}
+    found = [each.finding for each in findings.of_attempt(connection, instance.attempt.id)]
+    same = [finding for finding in found if finding.kind == "failure" and finding.code == instance.failure_code]
+    exact = [finding for finding in same if finding.evidence == instance.failure_evidence]
+    return next((finding.captured for finding in [*exact, *reversed(same)]), {})
+
+
 def _situation(
-    home: Home, name: str, instance: Instance, code: str, spec: VariantSpec, presets: dict[str, Preset]
+    home: Home,
+    name: str,
+    instance: Instance,
+    code: str,
+    spec: VariantSpec,
+    presets: dict[str, Preset],
+    captured: Captured,
+    cards: Sequence[Card],
 ) -> Situation:
     preset = presets.get(spec.engine)
     evidence = instance.failure_evidence or ""
+    directory = home.attempts / (instance.attempt.id if instance.attempt else "none")
     port = spec.flags.get("port")
     return Situation(
         name=name,
         code=code,
         spec=spec,
         evidence=evidence,
-        memory=memory_of(code, spec, evidence, home.attempts / instance.attempt.id) if instance.attempt else None,
+        captured={key: str(value) for key, value in captured.items()},
+        memory=memory_of(code, spec, evidence, directory, cards),
+        cards=cards,
         kv_types=preset.kv_types if preset else (),
         flags=_flags(preset),
         engines=[p.name for p in presets.values() if p.name != spec.engine and spec.model.format in p.formats],
         siblings=list(_siblings(home, spec.model)),
         free_port=_free_port(int(port)) if isinstance(port, str) and port.isdecimal() else None,
-        returned=spec.model.source == "file" and _sound(Path(spec.model.path)),
+        returned=spec.model.source == "file" and _returned(Path(spec.model.path), code, instance.failed_at or 0),
         fetched=spec.model.source == "bundled",
         repo="/".join(match.groups()) if (match := _HUB_PATH.search(spec.model.path)) else "",
         retried=instance.retry_at is not None,
@@ -142,6 +171,15 @@ def _siblings(home: Home, model: ModelRef) -> Iterator[ModelRef]:
 def _base(path: Path) -> str:
     """The model's name in a file's, without its quantisation."""
     return _QUANTISATION.sub("", path.stem).lower()
+
+
+def _returned(path: Path, code: str, failed_at: int) -> bool:
+    """Whether a file that was missing is there now, or one that was not sound is another one than it was."""
+    try:
+        written = path.stat().st_mtime_ns // 1_000
+    except OSError:
+        return False
+    return _sound(path) and (code == "MUST_REDOWNLOAD" or written > failed_at)
 
 
 def _sound(path: Path) -> bool:

@@ -27,6 +27,8 @@ def figure_parts(answer: Answer) -> tuple[str, str, str]:
     """`TTFT 182 ms`, `96 tok/s`, `31 in 128 out`: what is told of an answer beside its id."""
     ttft = UNKNOWN if answer.ttft_us is None else f"{_milliseconds(answer.ttft_us)} ms"
     speed = UNKNOWN if answer.speed is None else f"{answer.speed:.0f}"
+    if answer.least_speed is not None:
+        speed = f"at least {answer.least_speed:.0f}"
     counts = [UNKNOWN if count is None else str(count) for count in (answer.tokens_in, answer.tokens_out)]
     return f"TTFT {ttft}", f"{speed} tok/s", f"{counts[0]} in {counts[1]} out"
 

@@ -5,13 +5,14 @@ from typing import Any
 
 from app.domain.facts import Deployment, Instance
 from app.domain.failures import CATALOGUE
+from app.domain.findings import label
 from app.domain.fleet import Fleet
 from app.domain.lifecycle import Phase, State
-from app.domain.status import derive
+from app.domain.status import Status, derive
 from app.domain.variant import VariantSpec
 from app.render.cells import Cell, Line, line, table
 from app.render.states import instance_cell, status_cell
-from app.render.words import UNKNOWN, ago, brief
+from app.render.words import UNKNOWN, ago, brief, clock
 
 Document = dict[str, Any]
 
@@ -24,6 +25,8 @@ def rows(fleet: Fleet) -> list[Document]:
 def row(fleet: Fleet, deployment: Deployment) -> Document:
     """The document of one deployment. Its status is derived from the rows, so it is right even if no server runs."""
     status, detail = derive(deployment.wish, deployment.replicas, deployment.instances)
+    if status is Status.INITIALIZING:
+        detail = next((word for i in deployment.instances if (word := progress(fleet, i))), detail)
     spec = fleet.specs[deployment.variant_id]
     observed_at, stale_s = _age(fleet, deployment)
     return {
@@ -40,6 +43,14 @@ def row(fleet: Fleet, deployment: Deployment) -> Document:
         "stale_s": stale_s,
         "reachable": all(i.unreachable_since is None for i in deployment.instances),
     }
+
+
+def progress(fleet: Fleet, instance: Instance) -> str:
+    """How far the start of an instance is that reads its weights: `capturing graphs 40 %`; empty if nothing says so."""
+    if instance.phase is not Phase.LOADING or instance.attempt is None:
+        return ""
+    found = fleet.milestones.get(instance.attempt.id)
+    return label(found) if found is not None else ""
 
 
 def failure(instance: Instance, name: str) -> Document | None:
@@ -184,7 +195,8 @@ def failure_lines(fail: Document, now: int, *, remedy: bool = True) -> list[Line
     if fail["evidence"]:
         lines.append(line(Cell(f"  {fail['evidence']}", "dim")))
     if fail["retry_at"] is not None:
-        lines.append(line(f"  It is tried again in {brief(fail['retry_at'] - now)}."))
+        at = fail["retry_at"]
+        lines.append(line(f"  It is tried again in {brief(at - now)}, at {clock(at, now)}."))
     elif remedy and fail["remedy"]:
         lines.append(line(f"  {fail['remedy']}"))
     return lines

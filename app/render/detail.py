@@ -37,7 +37,7 @@ def failure_card(
     """A failure and what would mend it in at most `width` columns, its texts in at most `most` lines each."""
     attempt = "" if instance.attempt is None else f", attempt {instance.attempt.number}"
     lines = [line(Cell(f"{instance.name} failed {ago(now, fail['at'])}{attempt}", "dim"))]
-    for parts in failure_lines(fail, now, remedy=not fixes):
+    for parts in failure_lines(fail, now, remedy=not any(fix.mends for fix in fixes)):
         lines += _folded(parts, width, most)
     return lines + fix_lines(fixes, most=most)
 

@@ -32,6 +32,11 @@ def finding_document(finding: Finding) -> dict[str, Any]:
     }
 
 
+def trouble(findings: Sequence[Finding]) -> int:
+    """How many lines tell of a failure or a recovery."""
+    return sum(finding.kind != "milestone" and finding.line is not None for finding in findings)
+
+
 def finding_line(finding: Finding) -> Line:
     """One finding: where, what, and the line that says so."""
     sign, tone = SIGNS[finding.kind]

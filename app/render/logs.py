@@ -22,9 +22,10 @@ def how(attempt: Attempt | None, following: bool, problem: str, now: int) -> Cel
     return Cell("● following", "good") if following else Cell("◔ paused", "look")
 
 
-def how_much(lines: int, complete: bool, matches: int | None, wanted: str, chosen: int) -> Line:
-    """`12,402,118 lines   filter: –`, or how many are selected."""
-    count = Cell(f"{lines:,}{'' if complete else '+'} line{'' if lines == 1 and complete else 's'}")
+def how_much(lines: int, complete: bool, matches: int | None, wanted: str, chosen: int, findings: int = 0) -> Line:
+    """`12,402,118 lines   3 findings   filter: –`, or how many are selected."""
+    found = f"   {findings:,} finding{'' if findings == 1 else 's'}" if findings else ""
+    count = Cell(f"{lines:,}{'' if complete else '+'} line{'' if lines == 1 and complete else 's'}{found}")
     if chosen:
         return line(Cell(f"{chosen:,} selected", "accent"), "   ", count)
     if matches is None:

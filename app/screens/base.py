@@ -13,11 +13,13 @@ from textual.screen import Screen
 from textual.widget import Widget
 
 from app.actions import ACTIONS, Action, for_screen, shown_key
+from app.domain.facts import Deployment
 from app.domain.failures import StokerError
 from app.domain.fleet import Fleet
 from app.domain.text import safe
 from app.render import cells
 from app.render.states import to_ascii
+from app.render.words import size
 from app.settings import Home
 from widgets.chrome import Header, KeyLine, MessageLine, Rule
 from widgets.prompt import CommandLine
@@ -28,10 +30,13 @@ if TYPE_CHECKING:
     from app.console import Console
 
 
-def bindings(where: str) -> list[BindingType]:
-    """The keys of the table for one screen, or for everywhere, each running its action by id."""
+def bindings(where: str, priority: bool = False) -> list[BindingType]:
+    """The keys of the table for one screen, or for everywhere, each running its action by id.
+
+    With `priority` they are taken before a text field that has other uses for them.
+    """
     return [
-        Binding(",".join(a.keys), f"app.run('{a.id}')", a.label, show=False, id=a.id)
+        Binding(",".join(a.keys), f"app.run('{a.id}')", a.label, show=False, id=a.id, priority=priority)
         for a in ACTIONS
         if a.where == where and a.keys
     ]
@@ -118,6 +123,16 @@ class ConsoleScreen(Screen[None]):
         """Put an error into the message line: code, what happened, what to do."""
         message = self.line((f"{error.code} ", "bad"), (f"{error.message} {error.remedy}", "plain"))
         self.query_one(MessageLine).show(message)
+
+    def show_fetch(self, fleet: Fleet, deployment: Deployment) -> None:
+        """Show in the message line how far the weights of a deployment have been fetched, if they are being."""
+        message = self.query_one(MessageLine)
+        done, total = fleet.fetches.get(deployment.variant_id, (0, 0))
+        if total:
+            what = self.line((f"fetching weights for {deployment.name}", "plain"))
+            message.progress(what, done / total, self.line((f"{size(done)} of {size(total)}", "dim")))
+        else:
+            message.done()
 
     def line(self, *parts: Span) -> list[Span]:
         """Pieces of text from anywhere as a line for a widget: safe, and in ASCII where that is asked for."""

@@ -116,9 +116,10 @@ class DeploymentScreen(ConsoleScreen):
     def _draw(self) -> None:
         view = self._view()
         self.set_class(view is None, "-none")
-        if view is None:
+        if view is None or self._fleet is None:
             self.query_one("#top", Lines).set_lines([(), [(f" {self._missing}", "plain")]])
             return
+        self.show_fetch(self._fleet, view.facts.deployment)
         self.set_class(not view.wide, "-narrow")
         height = self.size.height - _FRAME - 1 - _EVENTS_LEAST
         top, attempt, variants = view.top(height - _VARIANTS_LEAST), view.attempt(), view.variants()

@@ -14,9 +14,8 @@ from app.domain.fix import Fix
 from app.domain.fleet import Fleet
 from app.domain.money import round_amount
 from app.feed import Rate, Traffic, traffic
-from app.launch.doctor import examine
 from app.launch.mend import KnownFixes, failed_instance
-from app.machines import Machines, machines
+from app.machines import MachineReader, Machines
 from app.render import deployment as render
 from app.render.cells import Line as RenderLine
 from app.render.checks import check_lines
@@ -24,7 +23,7 @@ from app.render.deployment import Document
 from app.render.detail import words_of
 from app.render.fixes import fix_lines
 from app.render.states import instance_cell
-from app.render.words import UNKNOWN, ago, span
+from app.render.words import UNKNOWN, ago, latency, span
 from app.screens import bundling
 from app.screens.base import ConsoleScreen, bindings
 from app.screens.fixing import choose_fix
@@ -94,7 +93,7 @@ class FleetScreen(ConsoleScreen):
         self._traffic = Traffic()
         self._known: KnownFixes | None = None
         self._fixes: dict[str | None, Sequence[Fix]] = {}
-        self._machines = Machines()
+        self._reader, self._machines = MachineReader(), Machines()
         self._fleet: Fleet | None = None
         self._filter = ""
         self._sort, self._reverse = "name", False
@@ -118,9 +117,11 @@ class FleetScreen(ConsoleScreen):
         self._known = self._known or KnownFixes(home)
         selected = next((d for d in fleet.deployments if d.name == self.console.selected), None)
         fixes = self._known.of(selected)
-        return Facts(traffic(home, fleet.now), machines(home, fleet.now), self.console.selected, fixes)
+        return Facts(traffic(home, fleet.now), self._reader.read(home, fleet.now), self.console.selected, fixes)
 
     def _examined(self, home: Home) -> list[RenderLine]:
+        from app.launch.doctor import examine  # not for the first frame of those who have deployments
+
         at, lines = self._examination
         if time.monotonic() - at >= _EXAMINE_EVERY_S:
             lines = check_lines([c for c in examine(home) if c.name in _FIRST_CHECKS or c.result != "pass"])
@@ -200,7 +201,7 @@ class FleetScreen(ConsoleScreen):
         head: list[Span] = [(document["name"], "plain"), (status.text, status.tone), (render.ready(document), "plain")]
         model, engine, backend = (document[key] for key in ("model", "engine", "backend"))
         requests = f"{rate.requests:.1f}" if rate.requests else UNKNOWN
-        ttft = UNKNOWN if rate.ttft_us is None else span(rate.ttft_us)
+        ttft = UNKNOWN if rate.ttft_us is None else latency(rate.ttft_us)
         rest = (
             (model, engine, backend, requests, ttft, self._cost(document["name"]))
             if wide
@@ -210,7 +211,10 @@ class FleetScreen(ConsoleScreen):
 
     def _draw_detail(self) -> None:
         row = self._selected()
-        lines: list[Line] = [] if row is None or self._fleet is None else self._detail(*row[:2], self._fleet)
+        lines: list[Line] = []
+        if row is not None and self._fleet is not None:
+            self.show_fetch(self._fleet, row[1])
+            lines = self._detail(*row[:2], self._fleet)
         lines += summary_lines(self, self._machines)
         self.query_one("#detail", Lines).set_lines(lines)
 
@@ -223,7 +227,7 @@ class FleetScreen(ConsoleScreen):
         lines: list[Line] = [self.line((f" {document['name']}", "strong"), (f" · {about}", "dim"))]
         if document["failure"] is not None:
             fixes = self._fixes.get(deployment.name, ())
-            card = render.failure_lines(document["failure"], fleet.now, remedy=not fixes)
+            card = render.failure_lines(document["failure"], fleet.now, remedy=not any(fix.mends for fix in fixes))
             lines += [self.spans(line, 1) for line in (*card, *fix_lines(fixes, most=_FIXES_SHOWN))]
         if failed is not None and len(deployment.instances) == 1:
             return lines

@@ -8,7 +8,7 @@ from textual.widget import Widget
 
 from app.domain.fleet import Fleet
 from app.domain.gpus import HostFacts
-from app.machines import Machines, machines
+from app.machines import MachineReader, Machines
 from app.render.cells import Cell
 from app.render.hosts import state_cell
 from app.render.words import brief
@@ -34,7 +34,7 @@ class HostsScreen(ConsoleScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self._machines = Machines()
+        self._reader, self._machines = MachineReader(), Machines()
 
     def body(self) -> Iterable[Widget]:
         yield Lines(glyphs=self.console.glyphs, focusable=True, id="hosts")
@@ -47,7 +47,7 @@ class HostsScreen(ConsoleScreen):
         self._draw()
 
     def read(self, home: Home, fleet: Fleet | None) -> Machines:
-        return Machines() if fleet is None else machines(home, fleet.now)
+        return Machines() if fleet is None else self._reader.read(home, fleet.now)
 
     def show(self, fleet: Fleet | None, facts: Machines) -> None:
         self._machines = facts
@@ -63,7 +63,7 @@ class HostsScreen(ConsoleScreen):
             lines += host_lines(self, self._machines, facts)
         if not lines:
             lines = [self.line((" No host was looked at yet: the server does, a moment after its start.", "dim"))]
-        self.query_one("#hosts", Lines).set_lines([*lines, (), self.line((_MORE, "dim"))])
+        self.query_one("#hosts", Lines).set_lines([*lines, (), *(self.line((text, "dim")) for text in _MORE)])
 
     def _head(self, facts: HostFacts) -> Line:
         look, now = facts.look, self._machines.now
@@ -77,4 +77,7 @@ class HostsScreen(ConsoleScreen):
         return self.spans((Cell(f"{facts.name}  ", "accent"), state_cell(look.state), Cell(f"  {text}", "dim")), 1)
 
 
-_MORE = " More hosts: stoker hosts add USER@HOST --name NAME. What is wrong with one: stoker hosts test NAME."
+_MORE = (
+    " More hosts: stoker hosts add USER@HOST --name NAME",
+    " What is wrong with one: stoker hosts test NAME",
+)

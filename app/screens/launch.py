@@ -29,13 +29,15 @@ from app.settings import Home, load_presets
 from widgets.chrome import Rule
 from widgets.form import Field, Form
 from widgets.lines import Lines
-from widgets.spans import Line
+from widgets.spans import Line, fold
 
 if TYPE_CHECKING:
     from sqlmodel import Session
 
 NOVICE = ("model", "name")
 ADVANCED = ("model", "name", "engine", "ctx", "seqs", "kv", "replicas", "memory", "flags")
+_CHECK = 11
+"""Where a check that is folded goes on: behind its result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +54,9 @@ class LaunchScreen(ConsoleScreen):
 
     NAME = "launch"
     TAB = "2"
-    BINDINGS: ClassVar[list[BindingType]] = bindings("launch")
+    BINDINGS: ClassVar[list[BindingType]] = bindings("launch", priority=True)
     DEFAULT_CSS = """
+    LaunchScreen #form { margin-left: 1; }
     LaunchScreen #checks { height: 1fr; margin-top: 1; }
     LaunchScreen #invocation { height: auto; max-height: 5; }
     """
@@ -69,7 +72,9 @@ class LaunchScreen(ConsoleScreen):
         glyphs = self.console.glyphs
         engines = tuple(load_presets(self.console.home))
         fields = (
-            Field("model", "MODEL", "smollm2", "smollm2, or the path of a GGUF file", complete=self._complete),
+            Field(
+                "model", "MODEL", self._values["model"], "smollm2, or the path of a GGUF file", complete=self._complete
+            ),
             Field("name", "NAME", placeholder="made from the model's"),
             Field("engine", "ENGINE", choices=engines),
             Field("ctx", "CONTEXT", placeholder="4096", hint=[("tokens of one request: 4096, 32k", "dim")]),
@@ -89,6 +94,12 @@ class LaunchScreen(ConsoleScreen):
         form = self.query_one(Form)
         form.show_only(NOVICE)
         form.focus_field("model")
+
+    def fill(self, model: str) -> None:
+        """Put a model into the form."""
+        self._values = {**self._values, "model": model}
+        if self.is_mounted:
+            self.query_one(Form).set_value("model", model)
 
     def read(self, home: Home, fleet: Fleet | None) -> Facts:
         # Folders are looked into here, in a thread: completion must answer at once, whatever a disk does.
@@ -113,7 +124,9 @@ class LaunchScreen(ConsoleScreen):
             model = plan.spec.model
             form.set_hint("model", self.line((f"{model.name} · {model.format} · {bytes_text(model.size)}", "dim")))
             form.set_hint("name", self.line((plan.name, "dim")))
-        self.query_one("#checks", Lines).set_lines([self.spans(line, 1) for line in check_lines(plan.checks)])
+        checks = [self.spans(line, 1) for line in check_lines(plan.checks)]
+        folded = [part for check in checks for part in fold(check, self.size.width - 1, _CHECK)]
+        self.query_one("#checks", Lines).set_lines(folded)
         words = textwrap.wrap(shlex.join(plan.command), max(20, self.size.width - 11), break_on_hyphens=False)
         heads = ("COMMAND", *[""] * len(words))
         command: list[Line] = [

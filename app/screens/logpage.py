@@ -6,8 +6,10 @@ from textual import on
 from textual.containers import Vertical
 from textual.widget import Widget
 
+from app.domain.findings import Finding, label
 from app.domain.fleet import Fleet
 from app.domain.text import safe
+from app.render.findings import SIGNS, trouble
 from app.render.logs import how, how_much, whose
 from app.screens.base import ConsoleScreen
 from app.screens.source import TODAY_WIDTH, AttemptSource, clean
@@ -16,6 +18,7 @@ from app.settings import Home
 from widgets.chrome import MessageLine, Rule
 from widgets.lines import Lines
 from widgets.logfile import OneFile
+from widgets.logpaint import Mark
 from widgets.logpane import LogPane
 from widgets.logsearch import Pattern
 from widgets.prompt import CommandLine
@@ -74,7 +77,9 @@ class LogPage(ConsoleScreen):
             self._shown = None
             self.query_one("#waiting", Lines).set_lines([(), [(f" {safe(facts.waiting)}", "plain")]])
         elif self._shown is not None and subject.key == self._shown.key:
-            self._shown = subject
+            self._shown, before = subject, self._shown
+            if subject.findings != before.findings:
+                self._mark()
         elif not self._stays(subject):
             self._shown = subject
             self.run_worker(self._open(subject), exclusive=True, group="open")
@@ -114,7 +119,14 @@ class LogPage(ConsoleScreen):
         pane.show_times(self._times)
         if self._filter is not None:
             pane.set_filter(self._filter)
+        self._mark()
         self._focus_pane()
+
+    def _mark(self) -> None:
+        """Mark what was recognised: in the margin that, at the right what."""
+        subject, pane = self._shown, self._pane
+        if subject is not None and pane is not None:
+            pane.set_marks(mark for finding in subject.findings if (mark := _mark_of(finding)) is not None)
 
     @property
     def _pane(self) -> LogPane | None:
@@ -129,7 +141,9 @@ class LogPage(ConsoleScreen):
         state = pane.state
         left = whose(subject.name, subject.attempt, subject.newest, subject.engine)
         state_cell = how(subject.attempt, state.following, state.problem, self._now)
-        right = how_much(state.lines, state.complete, state.matches, self._wanted, state.chosen)
+        right = how_much(
+            state.lines, state.complete, state.matches, self._wanted, state.chosen, trouble(subject.findings)
+        )
         parts: Line = [(" ", "plain"), *self.spans(left), ("  ", "plain"), *self.spans((state_cell,))]
         end: Line = [*self.spans(right), (" ", "plain")]
         about.set_lines([spread(parts, end, self.size.width, self.console.glyphs.ellipsis)])
@@ -145,3 +159,11 @@ class LogPage(ConsoleScreen):
             line.done()
         else:
             line.progress([(_WORKS[event.work], "plain")], event.fraction, [("esc cancels", "dim")])
+
+
+def _mark_of(finding: Finding) -> Mark | None:
+    """How a failure or a recovery is marked; milestones would be more marks than anyone wants to step through."""
+    if finding.kind == "milestone" or finding.offset is None:
+        return None
+    glyph, tone = SIGNS[finding.kind]
+    return Mark(finding.offset, "bad" if tone == "bad" else "good", label(finding), glyph)

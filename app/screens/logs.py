@@ -147,8 +147,8 @@ class LogsScreen(LogPage):
         if self._pane is not None and self._sought:
             self._forward = forward
             self._pane.search_again(forward)
-        else:
-            self.say("Nothing was searched for yet: / begins.", "dim")
+        elif self._pane is not None and not self._pane.go_to_mark(forward):
+            self.say(f"No finding {'below' if forward else 'above'}; / begins a search.", "dim")
 
     def _show_only(self, text: str) -> None:
         """Show the lines that match what was typed, or all again."""

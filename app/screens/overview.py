@@ -1,7 +1,7 @@
 """The regions of the deployment screen as lines, from facts. Pure."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.domain.facts import Deployment
 from app.domain.fix import Fix
@@ -33,6 +33,7 @@ _INSTANCES_WIDE = 6
 _MARKS_TOLD = 4
 _PLOT = (6, 10)
 """Fewest and most lines of a plot; where there is less room a line of sparks stands for it."""
+_NOTE = "last hour"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ class Overview:
 
     def __init__(self, fleet: Fleet, facts: Facts, chosen: str | None, width: int, glyphs: Glyphs) -> None:
         self.facts = facts
+        self._fleet = fleet
         self.now = fleet.now
         self.document = render.row(fleet, facts.deployment)
         self.instance = detail.picked(facts.deployment.instances, chosen)
@@ -109,9 +111,10 @@ class Overview:
         return [((mark.at - attempt.created_at) / 1_000_000, mark) for mark in told]
 
     def _told(self, marks: Sequence[tuple[float, Mark]]) -> list[Line]:
-        """The last of them in words."""
+        """The last kinds of them in words, each where it came first."""
         lines = []
-        for seconds, mark in marks[-_MARKS_TOLD:]:
+        first = {mark.text: (seconds, mark) for seconds, mark in reversed(marks)}
+        for seconds, mark in list(reversed(first.values()))[-_MARKS_TOLD:]:
             sign, tone = SIGNS[mark.kind]
             after = f" {latency(round(seconds * 1_000_000)):>7}  {mark.text}"
             lines.append(cells.line(cells.Cell(sign, tone), after, cells.Cell(f"  {mark.detail}", "dim")))
@@ -140,7 +143,9 @@ class Overview:
         attempt = None if self.instance is None else self.instance.attempt
         if self.instance is None or attempt is None:
             return []
-        return steps(self.facts.events, self.instance.name, attempt.created_at, self.now)
+        course = steps(self.facts.events, self.instance.name, attempt.created_at, self.now)
+        word = render.progress(self._fleet, self.instance)
+        return [replace(step, note=word) if step.state == "now" and word else step for step in course]
 
     def _phase(self, step: Step) -> Phase:
         # What is no step of the way up gets no bar: beside weeks of serving nothing else would be seen.
@@ -187,8 +192,10 @@ class Overview:
         each = (width - GAP) // 2
         # The heading has the last value there is, which need not be of now.
         heading = "TTFT" if times[-1] is not None else "LAST TTFT"
-        left = plot(rates, each, height, Axis("REQ/S", _rate, "1 h ago"), glyphs=self._glyphs)
-        right = plot(times, each, height, Axis(heading, _latency, "1 h ago"), style="cyan", glyphs=self._glyphs)
+        left = plot(rates, each, height, Axis("REQ/S", _rate, "1 h ago", note=_NOTE), glyphs=self._glyphs)
+        right = plot(
+            times, each, height, Axis(heading, _latency, "1 h ago", note=_NOTE), style="cyan", glyphs=self._glyphs
+        )
         return [[(" ", "plain"), *line] for line in beside(left, right, each, GAP)]
 
     def _sparks(self, width: int) -> Line:

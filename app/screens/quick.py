@@ -3,9 +3,6 @@
 from typing import TYPE_CHECKING, Literal
 
 from app.launch.options import Options
-from app.launch.plan import plan_launch
-from app.reach import actor
-from app.settings import load_presets
 
 if TYPE_CHECKING:
     from sqlmodel import Session
@@ -17,6 +14,7 @@ Verb = Literal["stop", "start", "restart", "remove"]
 
 def change_wish(verb: Verb, name: str, session: "Session") -> None:
     """Wish the deployment `name` to stop, start, restart or go."""
+    from app.reach import actor
     from app.store import wishes
 
     change = {"stop": wishes.stop, "start": wishes.start, "restart": wishes.restart, "remove": wishes.remove}
@@ -25,6 +23,7 @@ def change_wish(verb: Verb, name: str, session: "Session") -> None:
 
 def roll_back(name: str, number: int, session: "Session") -> None:
     """Wish the deployment `name` to run its variant `number` again."""
+    from app.reach import actor
     from app.store import wishes
 
     wishes.rollback(session, name, number, actor())
@@ -35,7 +34,10 @@ def launch_bundled(console: "Console") -> None:
     options = Options(model="smollm2")
 
     def change(session: "Session") -> str:
+        from app.launch.plan import plan_launch
         from app.launch.record import record_launch
+        from app.reach import actor
+        from app.settings import load_presets
 
         plan = plan_launch(options, console.home, load_presets(console.home), console.names)
         return record_launch(session, console.home, plan, options, actor()).name

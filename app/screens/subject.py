@@ -4,11 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.domain.facts import Attempt, Deployment
+from app.domain.findings import Finding
 from app.domain.fleet import Fleet
 from app.render.deployment import row
 from app.render.detail import picked
 from app.settings import Home
 from app.store import read
+from app.store.findings import of_attempt
 
 OWN = ("@server", "@gateway")
 """Our own processes that keep a log, by the names that commands use too."""
@@ -32,7 +34,7 @@ class Wanted:
 class Subject:
     """A log that is there. `attempt` is None for one of our own; `newest` is the number of the last attempt.
 
-    `key` tells it from every other log.
+    `key` tells it from every other log. `findings` are what was recognised in it, in its order.
     """
 
     key: str
@@ -41,6 +43,7 @@ class Subject:
     attempt: Attempt | None = None
     newest: int = 0
     engine: str = ""
+    findings: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +86,15 @@ def _of_deployment(home: Home, fleet: Fleet, deployment: Deployment, wanted: Wan
         return Found(waiting=f"{deployment.name} has no instance yet: it is {row(fleet, deployment)['status']}.")
     with read.reading(home.store) as connection:
         attempts = read.attempts(connection, instance.id)
-    numbers = tuple(a.number for a in attempts)
-    if not attempts:
-        return Found(None, f"{instance.name} has not been started yet.", instance.name, names)
-    attempt = next((a for a in attempts if (instance.name, a.number) == wanted.attempt), attempts[-1])
+        numbers = tuple(a.number for a in attempts)
+        if not attempts:
+            return Found(None, f"{instance.name} has not been started yet.", instance.name, names)
+        attempt = next((a for a in attempts if (instance.name, a.number) == wanted.attempt), attempts[-1])
+        recognised = tuple(found.finding for found in of_attempt(connection, attempt.id))
     path = home.attempts / attempt.id
     if path.is_dir():
         engine = fleet.specs[instance.variant_id].engine
-        subject = Subject(attempt.id, instance.name, path, attempt, numbers[-1], engine)
+        subject = Subject(attempt.id, instance.name, path, attempt, numbers[-1], engine, recognised)
         return Found(subject, "", instance.name, names, numbers)
     told = f"attempt {attempt.number} of {instance.name}"
     if attempt.ended_at is None:

@@ -7,6 +7,7 @@ from app.domain.fleet import Fleet, Freshness, freshness, process_state
 from app.processes import holder
 from app.settings import Home
 from app.store import read
+from app.store.findings import latest_milestones
 
 
 def look(home: Home, name: str | None = None) -> Fleet:
@@ -16,8 +17,10 @@ def look(home: Home, name: str | None = None) -> Fleet:
         variants = {d.variant_id for d in found} | {i.variant_id for d in found for i in d.instances}
         specs = read.specs(connection, sorted(variants))
         lease = read.lease(connection)
+        fetches = read.fetches(connection)
+        milestones = latest_milestones(connection)
     beat = None if lease is None else (lease["boot_id"], lease["beat"])
-    return Fleet(found, specs, _judge(home, beat), endpoint(home), time.time_ns() // 1_000)
+    return Fleet(found, specs, _judge(home, beat), endpoint(home), time.time_ns() // 1_000, fetches, milestones)
 
 
 def endpoint(home: Home) -> str | None:

@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 
 from app.domain.gpus import HostFacts, HostLook, Reserve, Sample
+from app.domain.hosts import LOCAL
 
 SLOT_US = 5_000_000
 """One sample of a GPU is kept for every step of this length."""
@@ -12,7 +13,7 @@ SLOTS = 720
 """An hour of them; a later one takes the place of the one an hour before."""
 
 History = Mapping[tuple[str, str], Sequence[Sample]]
-"""Samples of the last hour, oldest first, by the name of the host and the uuid of the GPU."""
+"""Samples, oldest first, by the name of the host and the uuid of the GPU."""
 
 
 def hosts(connection: sqlite3.Connection) -> list[HostFacts]:
@@ -33,25 +34,30 @@ def hosts(connection: sqlite3.Connection) -> list[HostFacts]:
     ]
 
 
-def history(connection: sqlite3.Connection, now: int) -> History:
-    """The samples of the hour before `now` (UTC microseconds)."""
+def history(connection: sqlite3.Connection, now: int, slots: int = SLOTS) -> History:
+    """The samples of the last `slots` steps before `now` (UTC microseconds)."""
     found: dict[tuple[str, str], list[Sample]] = {}
     for row in connection.execute(
-        "SELECT * FROM gpu_samples WHERE at > ? ORDER BY at", (now - SLOTS * SLOT_US,)
+        "SELECT * FROM gpu_samples WHERE at > ? ORDER BY at", (now - slots * SLOT_US,)
     ).fetchall():
         sample = Sample(row["at"], row["vram_used"], row["utilization"], row["temperature_c"], row["power_mw"])
         found.setdefault((row["host"], row["uuid"]), []).append(sample)
     return found
 
 
-def our_processes(connection: sqlite3.Connection) -> dict[int, str]:
-    """The deployment of every engine that runs as a process of this machine, by the engine's pid."""
+def our_processes(connection: sqlite3.Connection) -> dict[str, dict[int, str]]:
+    """The deployment of every engine that runs, by its host and by the engine's pid there.
+
+    An instance's backend is written with its host, `docker@gpu1`, unless that is this machine.
+    """
     rows = connection.execute(
-        "SELECT i.pid, d.name FROM instances i JOIN deployments d ON d.id = i.deployment_id"
-        " WHERE i.gone_at IS NULL AND i.pid IS NOT NULL AND i.backend = 'process'"
-        " AND i.state IN ('pending', 'running')"
+        "SELECT i.backend, i.pid, d.name FROM instances i JOIN deployments d ON d.id = i.deployment_id"
+        " WHERE i.gone_at IS NULL AND i.pid IS NOT NULL AND i.state IN ('pending', 'running')"
     )
-    return {row["pid"]: row["name"] for row in rows}
+    found: dict[str, dict[int, str]] = {}
+    for row in rows:
+        found.setdefault(row["backend"].partition("@")[2] or LOCAL, {})[row["pid"]] = row["name"]
+    return found
 
 
 def wanted(connection: sqlite3.Connection) -> set[str]:

@@ -163,6 +163,15 @@ def refusals(connection: sqlite3.Connection, since: int) -> list[Row]:
     ).fetchall()
 
 
+def fetches(connection: sqlite3.Connection) -> dict[str, tuple[int, int]]:
+    """Weights that are being fetched, by the id of their variant: bytes that are here, and of how many."""
+    rows = connection.execute(
+        "SELECT json_extract(payload, '$.variant_id') AS variant_id, json_extract(progress, '$.done') AS done,"
+        " json_extract(progress, '$.total') AS total FROM jobs WHERE state IN ('queued', 'running') AND kind = 'fetch'"
+    )
+    return {row["variant_id"]: (row["done"], row["total"]) for row in rows if row["total"]}
+
+
 def lease(connection: sqlite3.Connection) -> Row | None:
     """The server's lease, if a server ever ran."""
     row: Row | None = connection.execute("SELECT * FROM lease WHERE name = 'server'").fetchone()

@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 from sqlmodel import select
 
+from app.domain.findings import Finding
 from app.domain.ids import ulid
 from app.settings import Home
 from app.store import tables
+from app.store.findings import Found, record
 from app.store.write import Store
 from tests.cli.conftest import Stoker
 from tests.cli.process import running
@@ -55,6 +57,23 @@ def test_a_log_that_is_not_there_is_said(stoker: Stoker, home: Home, store: Stor
     assert "is not kept any more" in stoker("logs", "demo").err
     assert "has written nothing yet" in stoker("logs", "@server").err
     assert stoker("logs", "@sever").status == 1
+
+
+def test_what_was_recognised_can_be_shown_alone(stoker: Stoker, home: Home, store: Store) -> None:
+    row = instance(store, launch(store))
+    assert row.attempt_id is not None
+    half = Finding("weights", "weights", "milestone", 3, "loading", {"fraction": 0.4}, 40)
+    full = Finding("port-taken", "PORT_IN_USE", "failure", 1_204, "bind: \x1b]52;c;x\x07 in use", {"port": 80}, 900)
+    with store.write() as session:
+        record(session, [Found(row.attempt_id, now_us(), found) for found in (full, half)])
+    first, second = stoker("logs", "demo", "--findings").out.splitlines()
+    assert "3  ◔ reading the weights 40 %" in first
+    assert "1,204  ✖ PORT_IN_USE" in second
+    assert "bind: " in second
+    assert "\x1b" not in second
+    assert stoker("logs", "demo", "--findings", "--since", "2000-01-01").out.count("\n") == 2
+    assert stoker("logs", "demo", "--findings", "--attempt", "2").out == ""
+    assert stoker("logs", "@server", "--findings").status == 2
 
 
 def test_our_own_processes_have_logs_too(stoker: Stoker, home: Home, store: Store) -> None:

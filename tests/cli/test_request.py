@@ -57,6 +57,15 @@ def test_a_request_is_explained_step_by_step(stoker: Stoker, store: Store) -> No
         assert word in text
 
 
+def test_the_checks_are_told_in_their_order(stoker: Stoker, store: Store) -> None:
+    at = now_us()
+    steps = [{"name": name, "at": at, "detail": ""} for name in ("received", "key", "body", "refused")]
+    request(store, "unknown", status=404, code="MODEL_UNKNOWN", steps=json.dumps(steps), attempt_id=None)
+    text = stoker("request", "unknown").out
+    assert "● id   ● key   ● body   ✖ model   – size and context   – replica" in text
+    assert "the engine's log" not in text
+
+
 def test_the_newest_of_several_with_one_id_is_shown(stoker: Stoker, store: Store) -> None:
     request(store, "again")
     request(store, "again", status=404, code="MODEL_UNKNOWN", ttft_us=None, steps="[]", tokens_in=0, tokens_out=0)

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from app.domain.gpus import HostFacts, Intrusion, intrusion
+from app.domain.gpus import HostFacts, Intrusion, Reserve, intrusion
 from app.hosts.look import connection
 from app.settings import Home
 from app.store import hosts, wishes
 from app.store.read import reading
 from tests.control import servers
 from tests.control.support import engines, launch, new_home, status, wait_for, wish
+from tests.gateway.process import wait_for as wait
 from tests.hosts.sshd import NAME, sshd
 from tests.hosts.stub import H100, L40S, MIB, VARIABLE, Driver, build, preload
 from tests.hosts.test_remote import GPUS, smi
@@ -66,6 +67,18 @@ def state(home: Home, name: str = "local") -> str | None:
     return None if facts is None else facts.look.state
 
 
+def silent(home: Home, name: str = "local") -> HostFacts | None:
+    """The host, once it is said not to answer."""
+    facts = seen(home, name)
+    return facts if facts is not None and facts.look.state == "unreachable" else None
+
+
+def need(home: Home) -> Reserve | None:
+    """What the deployment is known to need of the GPU."""
+    facts = seen(home)
+    return None if facts is None else facts.reserves.get(UUID, {}).get("demo")
+
+
 def intruders(home: Home) -> Intrusion | None:
     facts = seen(home)
     gpu = next((g for g in facts.look.gpus if g.uuid == UUID), None) if facts else None
@@ -79,9 +92,8 @@ def test_gpus_are_sampled_and_a_driver_that_hangs_holds_nobody_up(home: Home, dr
         driver.set(H100.replace(" 92 71 ", " 5 40 "), L40S)
         wait_for(lambda: (f := seen(home)) is not None and f.look.gpus[0].utilization == 5, "a later look")
         driver.set(H100, L40S, "hang")
-        wait_for(lambda: state(home) == "unreachable", "the driver to be called silent")
-        facts = seen(home)
-        assert facts is not None and facts.look.code == "HOST_UNREACHABLE"
+        facts = wait(lambda: silent(home))
+        assert facts.look.code == "HOST_UNREACHABLE"
         assert [gpu.name for gpu in facts.look.gpus] == ["NVIDIA H100 80GB HBM3", "NVIDIA L40S"], "what it had is kept"
         launch(home, "demo")
         wait_for(lambda: status(home) == "DEPLOYED", "a launch meanwhile")
@@ -104,15 +116,11 @@ def test_a_newcomer_that_takes_what_ours_need_is_told_apart(home: Home, driver: 
         wait_for(lambda: status(home) == "DEPLOYED", "the launch")
         (engine,) = engines(home)
         driver.set(L40S, f"holder 0 {engine} 40000")
-        wait_for(lambda: (f := seen(home)) is not None and "demo" in f.reserves.get(UUID, {}), "its needs to be known")
-        facts = seen(home)
-        assert facts is not None and facts.reserves[UUID]["demo"].bytes == 40_000 * MIB
+        assert wait(lambda: need(home)).bytes == 40_000 * MIB
         driver.set(L40S, f"holder 0 {engine} 1000")
         with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as stranger:
             driver.set(L40S, f"holder 0 {engine} 1000", f"holder 0 {stranger.pid} 10000")
-            wait_for(lambda: intruders(home) is not None, "the newcomer")
-            found = intruders(home)
-            assert found is not None
+            found = wait(lambda: intruders(home))
             assert (found.deployments, [h.pid for h in found.holders]) == (("demo",), [stranger.pid])
             assert found.missing == (40_000 + 10_000 - 46_068) * MIB
             stranger.kill()
@@ -130,13 +138,9 @@ def test_hosts_come_and_go_with_the_config(home: Home, driver: Driver, tmp_path:
             wait_for(lambda: state(home) == "no_driver", "a look at this machine")
             configure(home, driver, path, f"[hosts.gpu1]\naddress = '{NAME}'\n")
             wait_for(lambda: state(home, "gpu1") == "ok", "a look at the host")
-            since = seen(home, "gpu1")
-            assert since is not None
             (host.client.parent / "authorized").write_text("")
             host.hang_up()
-            wait_for(lambda: state(home, "gpu1") == "unreachable", "the host to be called unreachable")
-            cut = seen(home, "gpu1")
-            assert cut is not None
+            cut = wait(lambda: silent(home, "gpu1"))
             assert len(cut.look.gpus) == 2
             assert cut.answered_at is not None and cut.answered_at < cut.since <= cut.look.at
             configure(home, driver, path, "[hosts.gpu1]\nadress = 'typo'\n")

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from app.domain.findings import Detector, Finding, Rules
+from app.domain.detector import Detector, Rules
+from app.domain.findings import Finding
 from app.domain.verdict import cause
 
 PATH = Path(__file__).parents[3] / "shared/data/log-corpus/cases.jsonl"
-_CODES = {
+CODES: dict[str, set[str | None]] = {
+    "NONE": {None},
     "OOM": {"OOM_KILLED"},
     "MODEL_LOADING_FAILURE": {"MODEL_LOAD_ERROR", "MUST_REDOWNLOAD", "ARCH_UNSUPPORTED"},
     "MODEL_ACCESS": {"MODEL_GATED", "MODEL_NOT_FOUND", "OFFLINE"},
@@ -29,9 +31,8 @@ class Outcome:
     def right(self) -> bool:
         """Whether it is what the case is labelled with, or what would be defensible."""
         labels = (self.case["label"], *self.case["also"])
-        if self.found is None:
-            return "NONE" in labels
-        return any(self.found.code in _CODES.get(label, {label}) for label in labels)
+        code = self.found.code if self.found else None
+        return any(code in CODES.get(label, {label}) for label in labels)
 
 
 def outcomes(rules: Rules) -> Iterator[Outcome]:

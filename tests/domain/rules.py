@@ -3,7 +3,8 @@
 import tomllib
 from importlib import resources
 
-from app.domain.findings import Detector, Finding, Rules
+from app.domain.detector import Detector, Rules
+from app.domain.findings import Finding
 from app.domain.rules import parse_rules
 from app.domain.verdict import cause
 

@@ -102,5 +102,13 @@ def test_speed_is_of_the_tokens_after_the_first() -> None:
     assert Answer(ttft_us=500_000, took_us=900_000).speed is None
 
 
+def test_of_tokens_that_came_in_one_piece_it_is_known_how_fast_they_were_at_least() -> None:
+    assert Answer(ttft_us=500_000, took_us=500_000, tokens_out=9).least_speed == 18
+    assert Answer(ttft_us=500_000, took_us=500_000, tokens_out=1).least_speed is None
+    assert Answer(ttft_us=500_000, took_us=1_500_000, tokens_out=11).least_speed is None
+    assert Answer(took_us=500_000, tokens_out=9).least_speed is None
+    assert Answer(ttft_us=500_000, took_us=500_000).least_speed is None
+
+
 def test_targets_are_told_apart() -> None:
     assert len({Target("a"), Target("a", 1), Target("a", 2), Target("a")}) == 3

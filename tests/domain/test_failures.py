@@ -1,9 +1,15 @@
 """One catalogue of what can go wrong, and what the server does about it by itself."""
 
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
 from app.domain.failures import CATALOGUE, Failure, Retry, StokerError, retry_delay_us
+from tests.domain.rules import SHIPPED
 
+APP = Path(__file__).parents[2] / "app"
 ROWS = list(CATALOGUE.values())
 S = 1_000_000
 
@@ -85,3 +91,33 @@ def test_who_is_retried() -> None:
     }  # fmt: skip
     assert CATALOGUE["KILLED_EXTERNALLY"].retry is Retry.BACKOFF
     assert {CATALOGUE[code].retry for code in NEVER} == {Retry.NEVER}
+
+
+def constants() -> Iterator[str]:
+    """Every text in our source but the catalogue's own, and the codes of the rules that ship."""
+    for path in APP.rglob("*.py"):
+        if path.name != "failures.py":
+            tree = ast.parse(path.read_text("utf-8"))
+            yield from (n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str))
+    yield from (rule.code for rule in SHIPPED)
+
+
+def raised() -> Iterator[str]:
+    """Every code that is given to an error as it stands."""
+    for path in APP.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Name)
+                and node.func.id in ("StokerError", "Ended")
+            ):
+                codes = [a.value for a in node.args[:2] if isinstance(a, ast.Constant) and isinstance(a.value, str)]
+                yield from codes[:1]
+
+
+def test_every_code_that_is_used_is_in_the_catalogue() -> None:
+    assert set(raised()) - CATALOGUE.keys() == set()
+
+
+def test_every_code_of_the_catalogue_can_be_reached() -> None:
+    assert CATALOGUE.keys() - set(constants()) == set()

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.failures import CATALOGUE
-from app.domain.fitting import Memory, smaller_context
+from app.domain.fitting import Card, Memory, smaller_context
 from app.domain.fix import Fix, Situation
 from app.domain.fixes import MOST, change_of, options
 from app.domain.variant import ModelRef, VariantSpec
@@ -82,6 +82,18 @@ def test_a_failure_corrects_an_estimate_that_says_it_fits() -> None:
     assert more.memory_limit is not None
     assert more.memory_limit >= 950 * MIB
     assert not any(fix.spec == failed for fix in found)
+
+
+def test_another_gpu_with_room_for_it_as_it_is() -> None:
+    failed = spec(context=8192)
+    cards = [Card(0, 600 * MIB, 50 * MIB), Card(1, 600 * MIB, 500 * MIB), Card(2, 2_000 * MIB, 1_500 * MIB)]
+    memory = Memory(600 * MIB, estimate, "on the card", card=0)
+    found = options(situation("OOM_KILLED", failed, memory=memory, cards=cards, kv_types=KV_TYPES))
+    moved = titled(found, "move to GPU 2")
+    assert moved.spec == replace(failed, flags={"split-mode": "none", "main-gpu": "2"})
+    assert "of 1.5 GiB free there" in moved.detail
+    none = options(situation("OOM_KILLED", failed, memory=memory, cards=cards[:2]))
+    assert not any(fix.title.startswith("move") for fix in none)
 
 
 def test_without_an_estimate_it_says_so() -> None:
@@ -187,6 +199,10 @@ def test_vllms_own_words_are_numbers() -> None:
 def test_a_start_that_took_too_long_has_less_to_do() -> None:
     titles = [fix.title for fix in options(situation("STARTUP_TIMEOUT", spec(engine="vllm")))]
     assert titles == ["context 4096 → 2048", "eager start (enforce-eager)", "start again"]
+    quiet = "no line, no byte and no memory taken for 300 s, since 10:00:00 UTC"
+    assert options(situation("STARTUP_TIMEOUT", evidence=quiet))[-1].command == "server.start_stall = 600"
+    late = "not ready 1200 s after its start at 10:00:00 UTC"
+    assert options(situation("STARTUP_TIMEOUT", evidence=late))[-1].command == "server.start_ceiling = 2400"
 
 
 @pytest.mark.parametrize("code", ["CUDA_ERROR", "GPU_ACCESS", "DISK_FULL", "KILLED_EXTERNALLY", "ENTRYPOINT_MISSING"])

@@ -3,6 +3,7 @@
 from typing import Any
 
 from app.domain.facts import Attempt
+from app.domain.findings import Finding, label
 from app.domain.flight import Mark, flight_record
 
 S = 1_000_000
@@ -27,20 +28,19 @@ ATTEMPT = Attempt("x", 1, created_at=1 * S, ended_at=5 * S, exit_code=1)
 
 def test_all_that_happened_in_order() -> None:
     findings = [
-        {"at": 4 * S, "kind": "milestone", "code": "weights", "line": 12, "evidence": "loading model"},
-        {"at": 5 * S, "kind": "failure", "code": "HOST_OOM", "line": 40, "evidence": "insufficient memory"},
+        (4 * S, Finding("kv-size", "kv", "milestone", 12, "KV buffer size = 45.00 MiB")),
+        (5 * S, Finding("memory", "HOST_OOM", "failure", 40, "insufficient memory")),
     ]
     found = flight_record(ATTEMPT, "demo-a", EVENTS, findings, until=9 * S)
     assert [(mark.at // S, mark.kind, mark.text) for mark in found] == [
         (1, "phase", "allocating"),
         (2, "phase", "loading"),
         (3, "action", "stop"),
-        (4, "milestone", "weights"),
-        (5, "failure", "HOST_OOM"),
+        (4, "milestone", label(findings[0][1])),
         (5, "failure", "HOST_OOM"),
         (5, "end", "ended with exit code 1"),
     ]
-    assert found[3] == Mark(4 * S, "milestone", "weights", "loading model", 12)
+    assert found[4] == Mark(5 * S, "failure", "HOST_OOM", "insufficient memory", 40), "told once, where it stands"
     assert found[2].detail == "by ada"
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from app.domain.detector import Detector, Rules
 from app.domain.failures import StokerError
-from app.domain.findings import Detector, Rules
 from app.domain.rules import parse_rules
 from app.domain.verdict import cause
 from tests.domain.rules import SHIPPED, verdict

@@ -48,6 +48,9 @@ def asking(stoker: Stoker) -> None:
     names = [step["name"] for step in explained["steps"]]
     assert names[0] == "received"
     assert names[-1] == "end"
+    text = stoker.run("request", answer["request_id"]).stdout
+    assert "● key   ● body   ● model   ● size and context   ● replica" in text
+    assert "the engine's log meanwhile" in text
     refused = stoker.run("ask", "demo", "word " * 2_000, "--json", check=False)
     assert json.loads(refused.stderr)["error"]["code"] == "CTX_TOO_LARGE"
 

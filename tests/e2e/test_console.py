@@ -185,3 +185,15 @@ def curl(stoker: Stoker, key: str) -> str:
         [*words, f"{row['url']}/chat/completions"], input=config, capture_output=True, text=True, check=True
     )
     return done.stdout
+
+
+def test_a_failure_is_mended_at_one_key(stoker: Stoker, terminal: Terminal) -> None:
+    terminal.shows("Nothing is launched yet")
+    stoker.run("launch", "smollm2", "--name", "tight", "--ctx", "8192", "--seqs", "4", "--memory", "640M")
+    terminal.shows("✖ FAILED HOST_OOM", "f fix 1  context 8192 → ")
+    terminal.keys("f")
+    terminal.shows("Mend tight", "KV cache q8_0 and context")
+    terminal.keys("1")
+    terminal.shows("● DEPLOYED", "1/1")
+    terminal.keys("Enter")
+    terminal.shows("2 current", "context 8192 → ")

@@ -119,6 +119,20 @@ def test_a_failure_is_the_same_wherever_it_is_shown(stoker: Stoker) -> None:
     assert (last["cause"], last["detail"], last["actor"]) == ("BAD_FLAG", failure["evidence"], "server")
 
 
+def test_what_was_recognised_is_kept_and_a_scan_of_the_log_says_the_same(stoker: Stoker, tmp_path: Path) -> None:
+    (tmp_path / "cut.gguf").write_bytes(bundled_model().read_bytes()[:5_000_000])
+    refused(stoker, str(tmp_path / "cut.gguf"), "--name", "cut")
+    shown = stoker.run("logs", "cut", "--findings").stdout
+    (attempt,) = (a for a in stoker.home.attempts.iterdir() if b"cut.gguf" in (a / "head.log").read_bytes())
+    log = attempt / "head.log"
+    verdict = stoker.json("scan", str(log), "--exit-code", "1")
+    told = log.read_text().splitlines()[verdict["line"] - 1]
+    assert (verdict["code"], "not within the file bounds" in told) == ("MODEL_LOAD_ERROR", True)
+    assert f"{verdict['line']:,}  ✖ MODEL_LOAD_ERROR" in shown
+    assert "◔ reading the weights" in shown
+    assert verdict["evidence"] == stoker.json("show", "cut")["failure"]["evidence"]
+
+
 def test_an_engine_that_is_killed_is_started_again_and_then_with_a_pause(stoker: Stoker) -> None:
     stoker.launch("victim")
     kill(stoker, "victim")

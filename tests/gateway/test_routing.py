@@ -1,5 +1,6 @@
 """Where a request goes: room, queue, quarantine, retries, and what is said when there is nowhere."""
 
+import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -48,6 +49,33 @@ def test_the_replica_with_the_fewest_requests_is_chosen(own_edge: Edge, other: E
         own_edge.engine.gate.set()
         other.gate.set()
         assert {future.result().status_code for future in futures} == {200}
+
+
+def test_a_request_says_why_which_replica_was_chosen(own_edge: Edge, other: Engine) -> None:
+    failed = own_edge.store.instance(
+        own_edge.deployment, None, state="failed", phase="failed", failure_code="HOST_OOM", failure_evidence="no room"
+    )
+    busy = own_edge.store.instance(own_edge.deployment, other.url)
+    own_edge.settle()
+    steps = json.loads(own_edge.row(own_edge.post())["steps"])
+    route = next(step["detail"] for step in steps if step["name"] == "route")
+    assert f"{name_of(failed)}: failed: HOST_OOM no room" in route
+    assert f"{name_of(busy)}: " in route or f"{name_of(own_edge.instance)}: " in route
+    with pool() as executor:
+        futures = [executor.submit(own_edge.post, user="wait") for _ in range(8)]
+        wait_for(lambda: (own_edge.engine.seen["active"], other.seen["active"]) == (4, 4))
+        refused = own_edge.row(own_edge.post())
+        own_edge.engine.gate.set()
+        other.gate.set()
+        assert {future.result().status_code for future in futures} == {200}
+    told = [step["detail"] for step in json.loads(refused["steps"]) if step["name"] == "replica"]
+    assert f"{name_of(failed)}: failed: HOST_OOM no room" in told
+    assert f"{name_of(busy)}: 4 of 4 requests in flight" in told
+
+
+def name_of(instance_id: str) -> str:
+    """What the store calls an instance of `demo`."""
+    return f"demo-{instance_id[-6:].lower()}"
 
 
 def test_a_replica_never_has_more_than_it_was_started_for(own_edge: Edge) -> None:

@@ -14,10 +14,12 @@ from typing import Any, Self
 from textual.pilot import Pilot
 
 from app.boot import boot_id, boot_us
+from app.domain.findings import Finding
 from app.domain.ids import ulid
 from app.domain.variant import VariantSpec
 from app.processes import announce, take_lock
-from app.store import tables
+from app.store import jobs, tables
+from app.store.findings import Found, record
 from app.store.migrate import schema_version
 from app.store.write import Store, acquire_lease
 from app.version import __version__
@@ -74,6 +76,11 @@ class Scribe:
             self._held.append(descriptor)
         # Its sign of life lies ahead, so that it is a fresh one however slow the machine is.
         acquire_lease(self._store, "test", boot_id(), boot_us() + HOUR)
+
+    def findings(self, attempt: str, *found: Finding) -> None:
+        """What was recognised in the output of an attempt."""
+        with self._store.write() as session:
+            record(session, [Found(attempt, self.now, each) for each in found])
 
     def deployment(
         self,
@@ -204,6 +211,24 @@ class Scribe:
         values = {"id": ulid(), "path": "/v1/chat/completions", "stream": 0, "status": 503, "started_at": self.now}
         with self._store.write() as session:
             session.add(tables.Request(**{"request_id": "x", **values, **columns}))
+
+    def fetching(self, deployment_id: str, done: int, total: int) -> str:
+        """A job that fetches the weights of a deployment's current variant; its id."""
+        with self._store.write() as session:
+            variant_id = session.get_one(tables.Deployment, deployment_id).variant_id
+            job_id = jobs.submit(session, "fetch", {"variant_id": variant_id}, HOUR)
+            session.flush()
+            job = session.get_one(tables.Job, job_id)
+            job.state, job.progress = "running", json.dumps({"done": done, "total": total})
+            session.add(job)
+        return job_id
+
+    def fetched(self, job_id: str) -> None:
+        """Note that a job is done."""
+        with self._store.write() as session:
+            job = session.get_one(tables.Job, job_id)
+            job.state, job.ended_at = "done", time.time_ns() // 1_000
+            session.add(job)
 
     def key(self, name: str) -> None:
         """A key for everything."""

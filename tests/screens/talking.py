@@ -43,7 +43,12 @@ class Person:
 
     async def asks(self, question: str) -> None:
         """Type a question into the line, which has the focus, and send it."""
-        await self.presses(*(_KEYS.get(char, char) for char in question), "enter")
+        await self.types(question)
+        await self.presses("enter")
+
+    async def types(self, text: str) -> None:
+        """Type a text into whatever has the focus."""
+        await self.presses(*(_KEYS.get(char, char) for char in text))
 
     async def sees(self, *texts: str) -> None:
         """Wait until all of these are on the screen at once."""
@@ -67,7 +72,15 @@ class Person:
         return screen_of(self.app)
 
 
-_KEYS = {" ": "space", "?": "question_mark", ".": "full_stop", ",": "comma"}
+_KEYS = {
+    " ": "space",
+    "?": "question_mark",
+    ".": "full_stop",
+    ",": "comma",
+    "/": "slash",
+    "-": "minus",
+    "_": "underscore",
+}
 
 
 def visit(home: Home, scene: Callable[[Person], Any], size: tuple[int, int] = (120, 40), **options: bool) -> None:

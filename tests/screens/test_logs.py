@@ -10,9 +10,11 @@ from rich.cells import cell_len
 from textual.pilot import Pilot
 
 from app.console import Console, Options
+from app.domain.findings import Finding
 from tests.screens.homes import set_instance
 from tests.screens.support import HOSTILE, HOUR, MINUTE, Scribe, looks, times
 from tests.widgets.support import LARGE, SMALL, lines_of, play, screen_of, until
+from widgets.logpane import LogPane
 
 SIZES = [pytest.param(SMALL, id="80"), pytest.param(LARGE, id="120")]
 LINES = b"".join(b"main: step %d is done\n" % n for n in range(1, 3001))
@@ -107,7 +109,7 @@ def test_search_goes_up_from_the_end_and_n_and_N_go_on(tmp_path: Path) -> None:
 
         async def scene(app: Console, pilot: Pilot[Any]) -> None:
             await pilot.press("n")
-            await until(pilot, shows(app, "Nothing was searched for yet"))
+            await until(pilot, shows(app, "No finding below; / begins a search."))
             await pilot.press("slash", *"step 2000", "enter")
             await until(pilot, shows(app, "▸main: step 2000 is done"))
             await pilot.press("slash", *"~step 1[05]00 ", "enter")
@@ -141,6 +143,26 @@ def test_e_finds_the_error_above_were_it_the_very_last_line(tmp_path: Path) -> N
             await until(pilot, shows(app, "▸ggml: failed to allocate"))
 
         on_logs(scribe, scene, first="failed to allocate")
+
+
+def test_findings_are_marked_counted_and_stepped_through(tmp_path: Path) -> None:
+    with Scribe(tmp_path) as scribe:
+        engine = Engine(scribe, "a")
+        engine.attempt(1, LINES)
+        attempt = engine.attempts["a", 1]
+        at = LINES.index(b"main: step 1500 ")
+        failure = Finding("disk-full", "DISK_FULL", "failure", 1_500, "no space", {}, at)
+        milestone = Finding("ready", "ready", "milestone", 2_000, "ready", {}, at + 100)
+        scribe.findings(attempt, failure, milestone)
+
+        async def scene(app: Console, pilot: Pilot[Any]) -> None:
+            await until(pilot, shows(app, "1 finding"))
+            await pilot.press("n")
+            await until(pilot, shows(app, "No finding below"))
+            await pilot.press("N")
+            await until(pilot, shows(app, "✖main: step 1500 is done", "DISK_FULL"))
+
+        on_logs(scribe, scene, LARGE, first="step 3000")
 
 
 def test_a_filter_shows_what_matches_goes_along_and_goes_with_escape(tmp_path: Path) -> None:
@@ -364,7 +386,9 @@ def test_the_log_has_the_keys_again_when_another_came_while_a_line_was_typed(tmp
             await until(pilot, shows(app, "attempt 2 of 2", "a new one"))
             await pilot.press(*"ep")
             await until(pilot, shows(app, "/step"))
-            await pilot.press("escape", "k")
+            await pilot.press("escape")
+            await until(pilot, lambda: isinstance(app.focused, LogPane))
+            await pilot.press("k")
             await until(pilot, shows(app, "◔ paused"))
 
         on_logs(scribe, scene, first="step 3000")

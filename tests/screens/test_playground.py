@@ -134,6 +134,7 @@ def test_an_answer_is_stopped_and_the_talk_goes_on(tmp_path: Path, behaviour: st
             engine.behaviour = ""
             await person.presses("enter")
             await person.sees(ANSWER, "3 out")
+            await person.waits(lambda: len(rows(scribe.home, "SELECT 1 FROM chat_turns")) == 2)
 
         visit(scribe.home, scene)
         assert rows(scribe.home, "SELECT question, stopped FROM chat_turns ORDER BY id") == [("Ports?", 1), ("no", 0)]
@@ -153,6 +154,7 @@ def test_what_is_refused_is_said_with_what_to_do(tmp_path: Path, monkeypatch: py
             await person.asks("Ports?")
             await person.sees("✖ NO_CAPACITY  Both are busy.", "Come back in 2 s.", ANSWER)
             assert "fastest" not in person.screen
+            await person.waits(lambda: len(rows(scribe.home, "SELECT 1 FROM chat_turns")) == 2)
 
         visit(scribe.home, scene)
         assert rows(scribe.home, "SELECT code FROM chat_turns ORDER BY place") == [(None,), ("NO_CAPACITY",)]
@@ -242,6 +244,7 @@ def test_settings_go_along_and_nonsense_is_said(tmp_path: Path) -> None:
             await person.waits(lambda: "TEMPERATURE" not in person.screen)
             await person.asks("Ports?")
             await person.sees(ANSWER)
+            await person.waits(lambda: rows(scribe.home, "SELECT settings FROM chats"))
 
         visit(scribe.home, scene)
         (body,) = bodies(engine)

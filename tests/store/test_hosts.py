@@ -10,6 +10,7 @@ from app.store import hosts, telemetry
 from app.store.read import reading
 from app.store.write import Store
 from tests.control.support import launch, new_home
+from tests.screens.homes import add, set_instance
 
 SECOND = 1_000_000
 START = 1_700_000_000 * SECOND
@@ -74,3 +75,8 @@ def test_what_is_ours_and_what_is_wanted(home: Home) -> None:
     with reading(home.store) as connection:
         assert hosts.wanted(connection) == {"chat"}
         assert hosts.our_processes(connection) == {}
+    set_instance(home, add(home, "here", "running", "serving"), pid=7)
+    set_instance(home, add(home, "there", "running", "serving"), pid=7, backend="docker@gpu1")
+    set_instance(home, add(home, "over", "stopped", "by_user"), pid=8)
+    with reading(home.store) as connection:
+        assert hosts.our_processes(connection) == {"local": {7: "here"}, "gpu1": {7: "there"}}

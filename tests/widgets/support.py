@@ -67,7 +67,7 @@ def screen_of(app: App[Any]) -> str:
     return "\n".join(lines_of(app)).rstrip() + "\n"
 
 
-async def until(pilot: Pilot[Any], true: Callable[[], object], seconds: float = 20.0) -> None:
+async def until(pilot: Pilot[Any], true: Callable[[], object], seconds: float = 60.0) -> None:
     """Wait until something is true; fails after `seconds`."""
     deadline = asyncio.get_running_loop().time() + seconds
     while not true():

@@ -125,7 +125,7 @@ def test_the_command_line_completes_remembers_and_gives_the_focus_back() -> None
         line = CommandLine(complete=lambda text: [c for c in COMMANDS if c.startswith(text)], history=["stop chat"])
         app = Stage(table, line)
         async with app.on_stage() as pilot:
-            table.focus()
+            app.screen.set_focus(table)
             line.ask()
             await pilot.press("l")
             await until(pilot, lambda: " :launch" in screen_of(app))

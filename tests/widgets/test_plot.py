@@ -42,6 +42,11 @@ def test_a_stacked_bar_shows_every_part_and_never_more_than_the_whole() -> None:
     assert plain(legend([("weights 15.3", "green"), ("KV 4.5", "cyan")], ASCII)) == "# weights 15.3 - = KV 4.5"
 
 
+def test_a_note_stands_at_the_right_where_there_is_room() -> None:
+    axis = Axis("TTFT", note="last hour")
+    assert [plain(plot([1.0], width, 3, axis)[0]) for width in (24, 12)] == ["TTFT 1         last hour", "TTFT 1"]
+
+
 def test_a_plot_has_a_scale_and_times() -> None:
     lines = plot([None, None, *RISING, 8.0, 6.5], 24, 6, Axis("req/s", start="-1 h"))
     assert "\n".join(plain(line) for line in lines) == (

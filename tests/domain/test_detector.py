@@ -4,7 +4,8 @@ import random
 
 import pytest
 
-from app.domain.findings import EVIDENCE_LIMIT, REPEATS, Detector, Finding
+from app.domain.detector import REPEATS, Detector
+from app.domain.findings import EVIDENCE_LIMIT, Finding
 from tests.domain.rules import RULES, detect, verdict
 
 OOM = (
