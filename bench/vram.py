@@ -81,17 +81,16 @@ def runs() -> Iterator[Run]:
         if row.get("kv_dtype") == "tq3":
             continue  # how large it is, is published nowhere
         setup = _setup(row, engine, shape)
-        yield Run(row, shape, _weights(row, shape, engine), setup, frozenset(row.get("inferred_fields") or ()))
+        yield Run(row, shape, _weights(row, shape), setup, frozenset(row.get("inferred_fields") or ()))
 
 
-def _weights(row: dict[str, Any], shape: Shape, engine: str) -> Weights:
+def _weights(row: dict[str, Any], shape: Shape) -> Weights:
     form = _form(row.get("weight_format") or "bf16")
     size = row.get("file_mib") or row.get("checkpoint_mib") or 1_024 * (row.get("checkpoint_gib") or 0)
     if match := re.match(r"([0-9.]+) GiB", row.get("model_size") or ""):
         size = float(match[1]) * 1_024
     if size:
-        drafts = engine != "llama.cpp" and "MTP" not in (row.get("note") or "")
-        return given(shape, int(size * MIB), form, draft=drafts)
+        return given(shape, int(size * MIB), form)
     return by_parameters(shape, form)
 
 
@@ -114,6 +113,8 @@ def _setup(row: dict[str, Any], engine: str, shape: Shape) -> Setup:
     for name, key in (("n-cpu-moe", "n_cpu_moe"), ("kv-cache-memory-bytes", "kv_cache_memory_bytes")):
         if row.get(key) is not None:
             flags[name] = str(row[key])
+    if match := re.search(r"MTP ([0-9])", row.get("note") or ""):
+        flags["num-speculative-tokens"] = match[1]
     if "non-latent" in (row.get("note") or "") or row.get("mla_attn") == "0":
         flags["mla-attn"] = "0"
     if "keeps the full cache" in (row.get("note") or ""):
@@ -208,7 +209,8 @@ def _compared(run: Run, component: str, mib: float, estimated: float) -> Compare
 def main() -> None:
     """Print a figure for each engine and component."""
     if not DATA.is_dir():
-        sys.exit(f"{DATA} is not there: nothing to compare with.")
+        print(f"{DATA.name}: no measurements beside this repository, nothing to compare with", file=sys.stderr)
+        return
     by_part: dict[tuple[str, str], list[Compared]] = defaultdict(list)
     for run in runs():
         for one in compared(run):

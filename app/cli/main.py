@@ -40,6 +40,7 @@ _VERBS = {
     "topup": ("app.cli.money:topup", "Put money into the account."),
     "balance": ("app.cli.money:balance", "Show what is left, and for how long."),
     "ledger": ("app.cli.money:ledger", "Show where the money went; check it; export it."),
+    "estimate": ("app.cli.estimate:estimate", "Estimate the memory that a model takes."),
     "explain": ("app.cli.explain:explain", "Say what a code, status or phase means."),
     "bundle": ("app.cli.bundle:bundle", "Make one redacted archive of what went wrong."),
     "gpus": ("app.cli.gpus:gpus", "Show GPUs, here and elsewhere, and who holds them."),

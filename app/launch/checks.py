@@ -14,6 +14,7 @@ from app.domain.engines import Preset, check_flag, nearest
 from app.domain.failures import CATALOGUE, StokerError
 from app.domain.names import NAME_RULE, valid_name
 from app.domain.variant import FlagValue, ModelRef, VariantSpec
+from app.launch.fit import Fit
 from app.launch.models import at_hand
 from app.settings import Home
 
@@ -82,6 +83,29 @@ def check_spec(spec: VariantSpec, presets: Mapping[str, Preset], home: Home) -> 
     yield _kv_type(spec.kv_type, preset)
     yield _flags(spec.flags, preset)
     yield _environment(spec.env_names, preset)
+
+
+def check_fit(found: Fit) -> Check:
+    """One replica fits the memory that is there: refused only if the machine could never hold it.
+
+    Weights are pages of their file, which the kernel may drop, and what others use now they may give back.
+    """
+    need, most = found.estimate.total, found.estimate.band[1]
+    about = f"about {_gib(need)} GiB"
+    remedy = CATALOGUE["HOST_OOM"].remedy
+    if found.context:
+        remedy = f"At most {found.context:,} tokens fit: `--ctx {found.context}`."
+    if need > found.total:
+        return failed("fit", "HOST_OOM", f"{about} are more than the {_gib(found.total)} GiB of this machine.", remedy)
+    if need > found.limit:
+        return Check("fit", "warn", f"{about}, {_gib(found.limit)} GiB may be used", "HOST_OOM", remedy)
+    if most > found.limit:
+        return Check("fit", "warn", f"{about}, close to the {_gib(found.limit)} GiB there are", "HOST_OOM", remedy)
+    return passed("fit", f"{about} of memory, estimated")
+
+
+def _gib(size: int) -> str:
+    return f"{size / 2**30:.1f}"
 
 
 def _installed(preset: Preset) -> Check:

@@ -107,7 +107,9 @@ def _estimate(shape: Shape, place: Gpu, beside: int) -> Estimate:
             found = estimate(shape, given(shape, spec.model.size or 0), setup)
         except StokerError:
             return None
-        return max(part.total for part in found.per_gpu) + beside + (found.host if place.host else 0)
+        # On a host, what the program takes beside its buffers is what `beside` says.
+        whole = max(part.total - (part.overhead if place.host else 0) for part in found.per_gpu)
+        return whole + beside + (found.host if place.host else 0)
 
     return needed
 

@@ -10,7 +10,8 @@ from app.domain.engines import Preset, compute_threads, render_command
 from app.domain.failures import StokerError
 from app.domain.money import FREE
 from app.domain.variant import FlagValue, VariantSpec
-from app.launch.checks import Check, check_name, check_spec, from_error
+from app.launch.checks import Check, check_fit, check_name, check_spec, from_error
+from app.launch.fit import Fit, fit
 from app.launch.models import resolve, slug
 from app.launch.money import check_balance, check_plan
 from app.launch.options import Options
@@ -25,7 +26,7 @@ DEFAULT_KV_TYPE = "f16"
 class Plan:
     """What would be launched. `spec` is None when the model could not be found; `command` is what would be started.
 
-    `base` is what a name is made from where none was given.
+    `base` is what a name is made from where none was given, `fit` how one replica fits this machine if that is known.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Plan:
     spec: VariantSpec | None = None
     command: tuple[str, ...] = ()
     base: str = ""
+    fit: Fit | None = None
 
     @property
     def failure(self) -> Check | None:
@@ -50,14 +52,14 @@ class Plan:
         return self.spec
 
     def to_json(self) -> dict[str, Any]:
-        """The document of `launch --dry-run --json`. There is no estimate for engines that compute on the CPU."""
+        """The document of `launch --dry-run --json`."""
         return {
             "ok": self.failure is None,
             "checks": [
                 {"name": c.name, "result": c.result, "code": c.code, "detail": c.detail, "remedy": c.remedy}
                 for c in self.checks
             ],
-            "estimate": None,
+            "estimate": None if self.fit is None else self.fit.estimate.to_json(self.fit.context),
             "command": list(self.command),
             "price_per_hour_micro": 0 if self.spec is None else self.spec.price.by_hour * self.replicas,
         }
@@ -145,7 +147,19 @@ def _finish(
     money = check_balance(home, settings, price, replicas if added is None else added)
     checks = (*checks, *check_spec(spec, presets, home), money, check_plan(home, settings, name, replicas))
     command: tuple[str, ...] = ()
+    found: Fit | None = None
     if all(check.result != "fail" for check in checks):
+        found, check = _fit(spec, home)
+        checks = (*checks, *check)
         threads = compute_threads(os.cpu_count())
         command = render_command(presets[spec.engine], spec, name, sys.executable, threads)
-    return Plan(name, replicas, checks, spec, command)
+    return Plan(name, replicas, checks, spec, command, fit=found)
+
+
+def _fit(spec: VariantSpec, home: Home) -> tuple[Fit | None, list[Check]]:
+    """How `spec` fits this machine, and the check that says so; what cannot be estimated is only a warning."""
+    try:
+        found = fit(spec, home)
+    except StokerError as error:
+        return None, [Check("fit", "warn", f"not known: {error.message}", error.code, error.remedy)]
+    return found, [] if found is None else [check_fit(found)]

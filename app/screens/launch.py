@@ -23,6 +23,7 @@ from app.launch.options import Options
 from app.launch.plan import Plan, plan_launch
 from app.reach import actor
 from app.render.checks import check_lines
+from app.render.estimate import memory_lines
 from app.render.words import size as bytes_text
 from app.screens.base import ConsoleScreen, bindings
 from app.settings import Home, load_presets
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from sqlmodel import Session
 
 NOVICE = ("model", "name")
+ROOMY = 30
+"""From so many lines on, components are named under the bar of memory."""
 ADVANCED = ("model", "name", "engine", "ctx", "seqs", "kv", "replicas", "memory", "flags")
 _CHECK = 11
 """Where a check that is folded goes on: behind its result."""
@@ -58,6 +61,7 @@ class LaunchScreen(ConsoleScreen):
     DEFAULT_CSS = """
     LaunchScreen #form { margin-left: 1; }
     LaunchScreen #checks { height: 1fr; margin-top: 1; }
+    LaunchScreen #memory { height: auto; max-height: 2; }
     LaunchScreen #invocation { height: auto; max-height: 5; }
     """
 
@@ -87,6 +91,7 @@ class LaunchScreen(ConsoleScreen):
         yield Form(fields, glyphs=glyphs, id="form")
         yield Lines(glyphs=glyphs, id="checks")
         yield Rule(glyphs=glyphs)
+        yield Lines(glyphs=glyphs, id="memory")
         yield Lines(glyphs=glyphs, id="invocation")
 
     def on_mount(self) -> None:
@@ -117,6 +122,7 @@ class LaunchScreen(ConsoleScreen):
             field, text = facts.trouble or ("", "")
             trouble = self.line((" ✖ ", "bad"), (f"{field}: {text}", "plain"))
             self.query_one("#checks", Lines).set_lines([trouble])
+            self.query_one("#memory", Lines).set_lines([])
             self.query_one("#invocation", Lines).set_lines([])
             return
         plan = facts.plan
@@ -127,6 +133,9 @@ class LaunchScreen(ConsoleScreen):
         checks = [self.spans(line, 1) for line in check_lines(plan.checks)]
         folded = [part for check in checks for part in fold(check, self.size.width - 1, _CHECK)]
         self.query_one("#checks", Lines).set_lines(folded)
+        memory = [] if plan.fit is None else memory_lines(plan.fit.estimate, plan.fit.limit)
+        rows = [self.spans(line, 1) for line in memory]
+        self.query_one("#memory", Lines).set_lines(rows if self.size.height >= ROOMY else rows[:1])
         words = textwrap.wrap(shlex.join(plan.command), max(20, self.size.width - 11), break_on_hyphens=False)
         heads = ("COMMAND", *[""] * len(words))
         command: list[Line] = [

@@ -36,9 +36,11 @@ def everything(home: Home) -> dict[str, Any]:
 def test_a_dry_run_says_what_would_start_and_writes_nothing(stoker: Stoker, home: Home) -> None:
     document = stoker.json("launch", "smollm2", "--dry-run", "--ctx", "32k", "--seqs", "2", "--kv-type", "q8_0/f16")
     assert set(document) == DRY_RUN_KEYS
-    assert (document["ok"], document["estimate"], document["price_per_hour_micro"]) == (True, None, 0)
+    assert (document["ok"], document["price_per_hour_micro"]) == (True, 0)
+    assert document["estimate"]["per_gpu"][0]["kv"] == 2 * 32768 * document["estimate"]["kv_bytes_per_token"]
     assert all(set(check) == CHECK_KEYS for check in document["checks"])
-    assert {check["result"] for check in document["checks"]} == {"pass"}
+    # How much memory is free while this runs is not the test's to say.
+    assert {check["result"] for check in document["checks"] if check["name"] != "fit"} == {"pass"}
     command = document["command"]
     assert command[command.index("--ctx-size") + 1] == str(2 * 32768)
     assert command[command.index("--cache-type-k") + 1] == "q8_0"

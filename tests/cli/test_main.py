@@ -61,7 +61,7 @@ def test_commands_that_only_look_import_nothing_heavy(home: Home, store: Store, 
 def test_help_lists_every_command(stoker: Stoker) -> None:
     text = stoker("--help").out
     verbs = "up down status serve launch ps show events logs stop start restart rm change variants rollback ask keys"
-    for verb in f"{verbs} request gpus hosts doctor completion".split():
+    for verb in f"{verbs} request estimate gpus hosts doctor completion".split():
         assert f"\n  {verb} " in text
         assert stoker(verb, "--help").status == 0
     assert stoker("-h").out == text

@@ -161,7 +161,7 @@ def test_a_failure_is_read_and_mended_and_started_again(stoker: Stoker, terminal
         model.write_bytes(file.read(5_000_000))
     terminal.shows("Nothing is launched yet")
     stoker.run("launch", str(model), "--name", "mine", "--ctx", "256", "--seqs", "1")
-    terminal.shows("✖ FAILED MODEL_LOAD_ERROR", "error loading model: tensor", "Fetch the file again")
+    terminal.shows("✖ FAILED MODEL_LOAD_ERROR", "error loading model: tensor", "start again")
     terminal.keys("3")
     terminal.shows("mine-a", "ended", "error loading model")
     model.write_bytes(bundled_model().read_bytes())

@@ -2,10 +2,12 @@
 
 import shutil
 from collections.abc import Iterator
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import pytest
+import tomlkit
 
 from tests.control.support import bundled_model, wait_for
 from tests.e2e.stoker import Stoker, installed
@@ -16,26 +18,22 @@ CODE = {
 }
 """What becomes of an engine: it ends without a word, or is killed from outside."""
 
-PRESET = """
-[{name}]
-formats = ["gguf"]
-command = ["{{python}}", "-c", "{code}"]
-arguments = ["{{model}}"]
-owned = []
-key_env = "ENGINE_KEY"
-health = "/health"
-loading = "loading"
-context = 512
-seqs = 1
-kv_types = ["f16"]
-"""
+
+def presets() -> str:
+    """An `engines.toml` with an engine for each, like llama.cpp but for what is run."""
+    shipped = tomlkit.parse((resources.files("assets") / "engines.toml").read_text("utf-8"))["llama.cpp"]
+    tables = {
+        name: {**shipped.unwrap(), "command": ["{python}", "-c", code], "arguments": ["{model}"], "owned": []}
+        for name, code in CODE.items()
+    }
+    return tomlkit.dumps(tables)
 
 
 @pytest.fixture(scope="module")
 def stoker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stoker]:
     """One installation with two engines of its own."""
     path = tmp_path_factory.mktemp("home")
-    (path / "engines.toml").write_text("".join(PRESET.format(name=name, code=code) for name, code in CODE.items()))
+    (path / "engines.toml").write_text(presets())
     with installed(path) as stoker:
         yield stoker
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from textual.app import App, ComposeResult
 from textual.message import Message
 from textual.pilot import Pilot
+from textual.strip import Strip
 from textual.widget import Widget
 
 from widgets.theme import THEMES
@@ -54,12 +55,17 @@ def play(scene: Callable[[], Coroutine[Any, Any, None]]) -> None:
     asyncio.run(scene())
 
 
-def lines_of(app: App[Any]) -> list[str]:
-    """What is on the screen, line by line, without trailing blanks.
+def strips_of(app: App[Any]) -> list[Strip]:
+    """What is on the screen, line by line, with its styles.
 
     Reads the compositor, which is private to Textual: this is the one place that does.
     """
-    return [strip.text.rstrip() for strip in app.screen._compositor.render_strips()]
+    return app.screen._compositor.render_strips()
+
+
+def lines_of(app: App[Any]) -> list[str]:
+    """What is on the screen, line by line, without trailing blanks."""
+    return [strip.text.rstrip() for strip in strips_of(app)]
 
 
 def screen_of(app: App[Any]) -> str:
@@ -75,9 +81,10 @@ async def until(pilot: Pilot[Any], true: Callable[[], object], seconds: float = 
         await pilot.pause()
 
 
-def golden(name: str, text: str) -> None:
-    """Compare `text` with the file of that name beside the tests; with GOLDEN=write in the environment, write it."""
-    path = Path(__file__).parent / "golden" / f"{name}.txt"
+def golden(name: str, text: str, folder: Path = Path(__file__).parent) -> None:
+    """Compare `text` with the file of that name in `golden/` of a folder of tests; with GOLDEN=write in the
+    environment, write it."""
+    path = folder / "golden" / f"{name}.txt"
     if os.environ.get("GOLDEN") == "write":
         path.write_text(text, encoding="utf-8")
     assert text == path.read_text(encoding="utf-8"), text

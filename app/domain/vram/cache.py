@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from app.domain.vram.shape import Layer, Shape
+from app.domain.vram.shape import Layer
 
 Bits = tuple[float, float]
 _INDEXED_FP8 = 656
@@ -33,8 +33,3 @@ def cached(layers: Sequence[Layer], bits: Bits, tensor: int, tokens: int, window
         held = tokens if layer.window is None else min(tokens, layer.window + (window_tokens or 0))
         size += token_bytes(layer, bits, tensor) * held
     return size
-
-
-def uniform(shape: Shape) -> bool:
-    """Whether every layer that caches anything does it alike: no mixture of windows, and no states."""
-    return not shape.recurrent and len({(layer.window is None) for layer in shape.layers if layer.key}) <= 1

@@ -33,10 +33,11 @@ def read_shape(data: Mapping[str, Any]) -> Shape:
     outer = Fields(data)
     fields = _language_model(outer)
     kind = _kind(fields, outer)
-    if outer.flag("is_encoder_decoder"):
+    if outer.flag("is_encoder_decoder") or fields.flag("is_encoder_decoder"):
         raise StokerError("ARCH_UNSUPPORTED", f"`{safe(kind, 60)}` is an encoder and a decoder.", _OTHER)
-    if kind in names.REFUSED:
-        raise StokerError("ARCH_UNSUPPORTED", f"`{kind}` is for {names.REFUSED[kind]}.", _OTHER)
+    for word in (outer.text("model_type"), kind):
+        if word in names.REFUSED:
+            raise StokerError("ARCH_UNSUPPORTED", f"`{word}` is {names.REFUSED[word]}.", _OTHER)
     frame = _frame(fields, kind)
     count = fields.whole(*names.LAYERS, least=1, most=MOST_LAYERS)
     kinds = mixers(fields, frame, count)

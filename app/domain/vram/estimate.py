@@ -1,11 +1,13 @@
 """The estimate of one configuration: components by engine, whether it fits, and how far it may be off."""
 
+from dataclasses import replace
+
 from app.domain.failures import StokerError
 from app.domain.text import safe
 from app.domain.vram import llamacpp, others, vllm
 from app.domain.vram.setup import Component, Estimate, Setup
 from app.domain.vram.shape import Shape
-from app.domain.vram.weights import Weights
+from app.domain.vram.weights import LayerWeights, Weights, by_parameters
 
 ENGINES = ("llama.cpp", "vllm", "sglang", "transformers")
 _SHARES = frozenset({"vllm", "sglang"})
@@ -25,6 +27,7 @@ def estimate(shape: Shape, weights: Weights, setup: Setup) -> Estimate:
     Raises CONFIG_INVALID for an engine that is not known, or a split that cannot be.
     """
     check(shape, setup)
+    shape, weights = _speculating(shape, weights, setup)
     parts, per_token, tokens, host = _parts(shape, weights, setup)
     why = _what_fails(parts, setup)
     error = _error(parts, weights)
@@ -56,6 +59,16 @@ def check(shape: Shape, setup: Setup) -> None:
             f"{shape.heads} attention heads cannot be split over {setup.tensor} GPUs.",
             f"Give --tp a divisor of {shape.heads}.",
         )
+
+
+def _speculating(shape: Shape, weights: Weights, setup: Setup) -> tuple[Shape, Weights]:
+    """The model with the layers that only speculate, where the engine is told to use them; given bytes hold them."""
+    if not shape.draft or not setup.number("num-speculative-tokens", 0):
+        return shape, weights
+    drafted = by_parameters(replace(shape, layers=shape.draft)).layers
+    if weights.basis == "given":
+        drafted = (LayerWeights(),) * len(drafted)
+    return replace(shape, layers=shape.layers + shape.draft), replace(weights, layers=weights.layers + drafted)
 
 
 def _parts(shape: Shape, weights: Weights, setup: Setup) -> tuple[list[Component], float, int, int]:

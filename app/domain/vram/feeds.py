@@ -74,7 +74,7 @@ def _dense(fields: Fields, frame: Frame, index: int) -> Feed:
             refuse(f"`{name}` has no entry for layer {index}")
         value = value[index]
     inner = whole_number(name or "intermediate_size", value, 0, _MOST)
-    if frame.kind == "recurrent_gemma":
+    if frame.kind in ("recurrent_gemma", "qwen"):
         inner //= 2  # it counts gate and value together
     if frame.kind.startswith("llama4"):
         inner = fields.whole("intermediate_size_mlp", least=1, most=_MOST, default=inner)

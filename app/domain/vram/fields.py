@@ -79,13 +79,6 @@ class Fields:
             refuse(f"`{name}` is {value!r}, not a text")
         return value
 
-    def texts(self, name: str, most: int = 65_536) -> tuple[str, ...]:
-        """A list of texts; empty if it is absent."""
-        items = self.items(name, most)
-        if not all(isinstance(item, str) for item in items):
-            refuse(f"`{name}` is no list of texts")
-        return tuple(items)
-
     def items(self, name: str, most: int = 65_536) -> Sequence[Any]:
         """A list; empty if it is absent."""
         value = self.data.get(name)

@@ -51,6 +51,8 @@ _KNOWN = {
     "B200": (178.4, 148), "B300": (268.0, 148), "MI210": (63.98, 104), "MI250": (63.98, 104), "MI300X": (191.98, 304),
     "MI325X": (255.98, 304), "GB10": (119.7, 48),
 }  # fmt: skip
+_SHARED = re.compile(r"(?:APPLE )?(M[1-9](?: PRO| MAX| ULTRA)?|STRIX HALO|RYZEN AI MAX(?: 395)?) (\d{1,4})GB")
+"""Processors that share their memory with the system, by their name and how much there is."""
 _UNIFIED = frozenset({"GB10"})
 
 
@@ -59,6 +61,8 @@ def gpu_named(name: str) -> Gpu:
     word = re.sub(r"\b(NVIDIA|GEFORCE|TESLA|AMD|INSTINCT|QUADRO|GPU)\b", " ", name.upper().replace("-", " "))
     word = re.sub(r"\s*\b(\d+)\s*(GB|GIB|G)\b", r" \1GB", word)
     word = " ".join(re.sub(r"\b(SXM\d?|PCIE|HBM\d?E?|GENERATION|GDDR\d)\b", " ", word).split())
+    if shared := _SHARED.fullmatch(word):
+        return Gpu(shared[1], int(shared[2]) * GIB, unified=True)
     tight = {key.replace(" ", ""): key for key in _KNOWN}
     found = tight.get(word.replace(" ", "")) or tight.get("RTX" + word.replace(" ", ""))
     if found is None:  # a size that adds nothing: RTX 3090 24GB

@@ -20,6 +20,8 @@ UBATCH = 512
 _PAD = 256
 _COPIES = 4
 """A split by layers keeps this many copies of its inputs, so that stages may overlap."""
+_PROGRAM = 40 * MIB
+"""Resident memory of the program and its libraries outside all buffers: 35 to 42 MiB were seen on Linux."""
 _CONTEXT = 46 * MIB
 _CONTEXT_PER_UNIT = int(3.2 * MIB)
 """A CUDA context outside all buffers: a line through the GTX 1660 SUPER, the RTX 3060 and the RTX 4090."""
@@ -38,7 +40,7 @@ def components(shape: Shape, weights: Weights, setup: Setup) -> tuple[list[Compo
     """Per GPU, bytes a token over one sequence, tokens that the cache holds, and bytes that stay with the host."""
     bits = cache_bits("f16" if setup.kv_type == "auto" else setup.kv_type)
     offloaded = _offloaded(setup, len(shape.layers))
-    on_host = setup.number("n-cpu-moe", 0)
+    on_host = experts_on_host(shape, setup)
     parts: list[Component] = []
     host = _left_behind(shape, weights, offloaded, on_host, setup)
     for rank, share in enumerate(_shares(shape, setup, offloaded)):
@@ -86,6 +88,11 @@ def _shares(shape: Shape, setup: Setup, offloaded: int) -> list[_Share]:
         _Share([i for i in range(start, count) if owner[i] == rank], 1.0, head and owner.get(count) == rank)
         for rank in range(setup.pipeline)
     ]
+
+
+def experts_on_host(shape: Shape, setup: Setup) -> int:
+    """Of how many layers, from the first, the experts stay in host memory."""
+    return len(shape.layers) if setup.on("cpu-moe") else setup.number("n-cpu-moe", 0)
 
 
 def _placed(layer: LayerWeights, experts_on_host: bool) -> float:
@@ -147,9 +154,9 @@ def _graph(shape: Shape, weights: Weights, share: _Share, bits: Bits, setup: Set
     mask = tokens * held * (2 if setup.flash_attention else 4) * copies if attends else 0
     phases: list[float] = [3 * tokens * (max(shape.inner, shape.experts_used * shape.expert_inner) * 4 + width)]
     if setup.flash_attention:
-        wide = max((shape.layers[i].key + shape.layers[i].value for i in share.layers), default=0)
-        unpacked = held * slots * wide * 2 if min(bits) < 16 else 0
-        reach = max((shape.layers[i].key if shape.layers[i].latent else shape.head_dim) for i in share.layers or [0])
+        layers = [shape.layers[i] for i in share.layers]
+        unpacked = max((_unpacked(layer, bits, setup) for layer in layers), default=0) * held * slots
+        reach = max(((layer.key if layer.latent else shape.head_dim) for layer in layers), default=0)
         phases.append(unpacked + 4 * tokens * max(width, shape.heads * reach * 4))
     else:
         phases.append(tokens * (held * shape.heads * 4 + 4 * width))
@@ -157,14 +164,21 @@ def _graph(shape: Shape, weights: Weights, share: _Share, bits: Bits, setup: Set
     if states:
         conv = max(shape.layers[i].conv for i in share.layers)
         phases.append(2 * slots * states * 4 + tokens * conv * 4)
-    if any(weights.layers[i].experts for i in share.layers if i < setup.number("n-cpu-moe", 0)):
+    if any(weights.layers[i].experts for i in share.layers if i < experts_on_host(shape, setup)):
         brought = 2 * max(layer.experts for layer in weights.layers) / 3
         phases.append(brought + tokens * (2 * shape.experts_used * shape.expert_inner * 4 + 2 * width))
     phases.append(max(1, slots) * (shape.vocabulary * 4 + width) + 2 * tokens * width)
-    return mask + max(phases) + (copies * tokens * width if copies > 1 else 0)
+    inputs = 2 if on_cpu(setup) else copies if copies > 1 else 0
+    return mask + max(phases) + inputs * tokens * width
+
+
+def _unpacked(layer: Layer, bits: Bits, setup: Setup) -> float:
+    """Bytes a token that flash attention takes for a cache that is not of 16 bits; a processor reads small ones."""
+    wrong = [size for size, kind in ((layer.key, bits[0]), (layer.value, bits[1])) if kind != 16]
+    return 0.0 if on_cpu(setup) and max(bits) <= 16 else 2.0 * sum(wrong)
 
 
 def _context(gpu: Gpu | None) -> int:
     if gpu is not None and gpu.host:
-        return 0
+        return _PROGRAM
     return _CONTEXT + _CONTEXT_PER_UNIT * (gpu.units if gpu is not None else 108)

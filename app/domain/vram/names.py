@@ -5,7 +5,16 @@ LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "num_transfo
 HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads", "num_attn_heads")
 KV_HEADS = ("num_key_value_heads", "num_kv_heads", "n_head_kv", "n_kv_heads", "num_query_groups", "kv_n_heads")
 HEAD_DIM = ("head_dim", "kv_channels", "attention_head_dim", "d_kv")
-INNER = ("intermediate_size", "ffn_hidden_size", "n_inner", "ffn_dim", "d_ff", "inner_hidden_size", "hidden_dim")
+INNER = (
+    "intermediate_size",
+    "ffn_hidden_size",
+    "n_inner",
+    "ffn_dim",
+    "d_ff",
+    "inner_hidden_size",
+    "ff_intermediate_size",
+    "hidden_dim",
+)
 VOCABULARY = ("vocab_size", "padded_vocab_size", "n_vocab")
 CONTEXT = (
     "max_position_embeddings", "n_positions", "max_position", "seq_length", "max_sequence_length", "max_seq_len",
@@ -50,8 +59,8 @@ ENCODERS = frozenset({
 REFUSED = {
     "t5": "an encoder and a decoder", "mt5": "an encoder and a decoder", "umt5": "an encoder and a decoder",
     "bart": "an encoder and a decoder", "mbart": "an encoder and a decoder", "pegasus": "an encoder and a decoder",
-    "marian": "an encoder and a decoder", "m2m_100": "an encoder and a decoder", "whisper": "speech",
-    "wav2vec2": "speech", "clip": "images and no text", "siglip": "images and no text", "vit": "images and no text",
+    "marian": "an encoder and a decoder", "m2m_100": "an encoder and a decoder", "whisper": "for speech",
+    "wav2vec2": "for speech", "clip": "for images", "siglip": "for images", "vit": "for images",
 }  # fmt: skip
 """What is no language model of the kind that is served here."""
 

@@ -41,8 +41,10 @@ _CHECKPOINT = {
     "fbgemm_fp8": 8.01, "int8": 8.01, "w8a8": 8.01, "bnb_8bit": 8.02, "awq": 4.16, "gptq": 4.16, "int4": 4.16,
     "w4a16": 4.16, "autoround": 4.16, "bnb_4bit": 4.5, "nvfp4": 4.5, "mxfp8": 8.25, "aqlm": 2.3, "hqq": 4.5,
 }  # fmt: skip
-_CACHE = {"auto": 16.0, "fp8": 8.0, "fp8_e4m3": 8.0, "fp8_e5m2": 8.0, "fp16": 16.0, "float16": 16.0, "bfloat16": 16.0,
-          "fp32": 32.0, "float32": 32.0, "int8": 8.0}  # fmt: skip
+_CACHE = {
+    "auto": 16.0, "fp8": 8.0, "fp8_e4m3": 8.0, "fp8_e5m2": 8.0, "fp8_ds_mla": 8.0, "fp16": 16.0, "float16": 16.0,
+    "bfloat16": 16.0, "fp32": 32.0, "float32": 32.0, "int8": 8.0,
+}  # fmt: skip
 
 
 def cache_bits(kv_type: str) -> tuple[float, float]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from app.domain.failures import StokerError
 from app.domain.text import safe
@@ -102,3 +103,17 @@ class Estimate:
     def total(self) -> int:
         """What all GPUs together need."""
         return sum(part.total for part in self.per_gpu)
+
+    def to_json(self, largest_context: int | None) -> dict[str, Any]:
+        """The document of `estimate --json`, sizes in bytes. `largest_context` is the longest that fits."""
+        names = ("weights", "kv", "state", "activation", "overhead", "total", "reserved", "kv_room")
+        return {
+            "per_gpu": [{name: getattr(part, name) for name in names} for part in self.per_gpu],
+            "total": self.total,
+            "kv_bytes_per_token": self.kv_bytes_per_token,
+            "kv_tokens": self.kv_tokens,
+            "fits": self.fits,
+            "band": list(self.band),
+            "max_ctx": largest_context,
+            "basis": self.basis,
+        }

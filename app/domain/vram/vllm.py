@@ -157,6 +157,7 @@ def loaded(weights: Weights, layers: range, setup: Setup, stage: int, shape: Sha
 def _rank(shape: Shape, setup: Setup, held: Cached, size: float, rank: int) -> tuple[Component, int]:
     gpu = setup.gpu(rank)
     peak = activation(shape, setup)
+    size = max(0.0, size - setup.number("cpu-offload-gb", 0) * GIB)
     outside = _CONTEXT + _PER_PEER * (setup.tensor - 1)
     graphs = 0 if setup.on("enforce-eager") or not shape.causal else _GRAPHS
     need = Component(int(size), int(held.kv), int(held.state), int(peak), int(outside + graphs))

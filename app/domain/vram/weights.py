@@ -1,7 +1,8 @@
 """Bytes of weights, by how an engine may place and divide them."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -9,6 +10,7 @@ from app.domain.vram.shape import Layer, Quantisation, Shape
 
 Basis = Literal["headers", "params", "given"]
 """Where the bytes come from: the files' own tables, parameters times bits, or somebody's word."""
+Part = str | tuple[int, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,22 +74,20 @@ def _layer(layer: Layer, form: Quantisation) -> LayerWeights:
     )
 
 
-def given(shape: Shape, total: int, quantisation: Quantisation | None = None, *, draft: bool = False) -> Weights:
-    """`total` bytes, divided among the parts as their parameters are.
+def given(shape: Shape, total: int, quantisation: Quantisation | None = None) -> Weights:
+    """`total` bytes that are loaded, divided among the parts as their parameters are.
 
     Where nothing says how the model is stored, its embedding and head take the bits that all numbers take on average.
-    `draft`: the bytes hold layers that only speculate too (a checkpoint's do), which are then left out.
     """
     form = quantisation or shape.quantisation
     guess = by_parameters(shape, form)
     if quantisation is None and total < 0.9 * guess.total:
         bits = total * 8 / max(1, shape.parameters)
         guess = by_parameters(shape, Quantisation(f"{bits:.2f} bits", bits, bits, bits))
-    beside = sum(_layer(layer, form).total for layer in shape.draft) if draft else 0.0
     # What is published in 16 bits is known better than the rest: only the layers are fitted to the sum.
     outside = guess.embedding + guess.head + guess.extra
     inside = guess.total - outside
-    factor = (total - outside) / (inside + beside) if inside and outside < total else 0.0
+    factor = (total - outside) / inside if inside and outside < total else 0.0
     if factor > 0:
         layers = tuple(layer.times(factor) for layer in guess.layers)
         return replace(guess, basis="given", layers=layers)
@@ -113,38 +113,57 @@ _EMBEDDING = re.compile(
 _HEAD = re.compile(r"(?:^|\.)(?:lm_head|output|embed_out|output_layer)\.(?!norm)")
 _EXPERT = re.compile(r"experts\.(?!gate\b)|_exps\.|block_sparse_moe\.experts")
 _CACHE = re.compile(r"k_proj|v_proj|attn_[kv]\.")
+_TOWER = re.compile(r"vision|visual|audio|multi_modal_projector|^v\.|^mm\.")
+_DRAFT = re.compile(r"(?:^|\.)mtp\.|nextn|eagle")
 _FIXED = re.compile(r"norm|_a_proj|attn_(?:q|kv)_a|gate_inp|router|mlp\.gate\.|indexer|bias$")
 
 
-def from_tensors(shape: Shape, tensors: Mapping[str, int] | Iterable[tuple[str, int]]) -> Weights:
-    """Exact bytes from the tables of the files: names of tensors and their bytes."""
-    embedding = head = extra = 0.0
-    layers = [LayerWeights() for _ in shape.layers]
-    for name, size in tensors.items() if isinstance(tensors, Mapping) else tensors:
-        match = _LAYER.search(name)
-        index = int(match[1]) if match else -1
-        if match and ("vision" in name or "visual" in name):
-            extra += size
-        elif match and index < len(layers):
-            layers[index] = _added(layers[index], name, size)
-        elif match:
-            pass  # a layer that only speculates
-        elif _EMBEDDING.search(name):
-            embedding += size
-        elif _HEAD.search(name):
-            head += size
-        else:
-            extra += size
-    if shape.tied and embedding:
-        head = 0.0  # a file may hold the head beside the embedding that it is
-    return Weights("headers", embedding, head, tuple(layers), extra, shape.quantisation.name)
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """One tensor of a file's table: its name, how many numbers, how many bytes."""
+
+    name: str
+    elements: int
+    size: int
 
 
-def _added(layer: LayerWeights, name: str, size: int) -> LayerWeights:
-    if _EXPERT.search(name):
-        return replace(layer, experts=layer.experts + size)
-    if _FIXED.search(name):
-        return replace(layer, fixed=layer.fixed + size)
-    if _CACHE.search(name):
-        return replace(layer, caches=layer.caches + size)
-    return replace(layer, divided=layer.divided + size)
+def from_tensors(shape: Shape, tensors: Sequence[Tensor]) -> Weights:
+    """Exact bytes from the tables of the files."""
+    parts = sorted_out(tensors, len(shape.layers))
+    sizes = {part: sum(tensor.size for tensor in found) for part, found in parts.items()}
+    layers = tuple(
+        LayerWeights(*(float(sizes.get((i, kind), 0)) for kind in ("divided", "caches", "experts", "fixed")))
+        for i in range(len(shape.layers))
+    )
+    # A file may hold the head beside the embedding that it is.
+    head = 0.0 if shape.tied else float(sizes.get("head", 0))
+    return Weights("headers", sizes.get("embedding", 0), head, layers, sizes.get("extra", 0), _commonest(tensors))
+
+
+def sorted_out(tensors: Sequence[Tensor], layers: int) -> dict[Part, list[Tensor]]:
+    """Tensors by their part: embedding, head, extra, or a layer and its kind; what speculates is left out."""
+    parts: dict[Part, list[Tensor]] = defaultdict(list)
+    for tensor in tensors:
+        if (part := _part(tensor.name, layers)) is not None:
+            parts[part].append(tensor)
+    return parts
+
+
+def _part(name: str, layers: int) -> Part | None:
+    match = _LAYER.search(name)
+    if _DRAFT.search(name):
+        return None
+    if _TOWER.search(name):
+        return "extra"
+    if match is None:
+        return "embedding" if _EMBEDDING.search(name) else "head" if _HEAD.search(name) else "extra"
+    if (index := int(match[1])) >= layers:
+        return None
+    kinds = (("experts", _EXPERT), ("fixed", _FIXED), ("caches", _CACHE))
+    return index, next((kind for kind, pattern in kinds if pattern.search(name)), "divided")
+
+
+def _commonest(tensors: Sequence[Tensor]) -> str:
+    """Bits that a number takes on average, for people."""
+    elements = sum(tensor.elements for tensor in tensors)
+    return f"{sum(tensor.size for tensor in tensors) * 8 / elements:.1f} bits" if elements else "nothing"

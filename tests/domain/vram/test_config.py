@@ -127,6 +127,7 @@ def test_what_a_quantisation_leaves_out_keeps_its_bits() -> None:
         ({"model_type": "t5"}, "ARCH_UNSUPPORTED"),
         ({"is_encoder_decoder": True}, "ARCH_UNSUPPORTED"),
         ({"model_type": "whisper"}, "ARCH_UNSUPPORTED"),
+        ({"model_type": "clip", "hidden_size": None, "text_config": LLAMA}, "ARCH_UNSUPPORTED"),
         ({"hidden_size": None}, "MODEL_LOAD_ERROR"),
         ({"hidden_size": "4096"}, "MODEL_LOAD_ERROR"),
         ({"hidden_size": -64}, "MODEL_LOAD_ERROR"),

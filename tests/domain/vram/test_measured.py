@@ -1,4 +1,4 @@
-"""The estimator against published runs; inferred settings are reported by `python -m bench.vram`, not held."""
+"""The estimator against published runs. Those whose settings were inferred are only reported, by `bench.vram`."""
 
 from collections.abc import Iterator
 

@@ -114,6 +114,16 @@ def test_a_split_by_layers_is_uneven() -> None:
     assert first.kv + second.kv == estimate(SHAPE, Q4, Setup("llama.cpp", 8_192)).per_gpu[0].kv
 
 
+def test_layers_that_speculate_cost_weights_and_cache_once_they_are_used() -> None:
+    shape = read_shape({**LLAMA, "num_nextn_predict_layers": 2})
+    weights = by_parameters(shape)
+    flags = {"num-speculative-tokens": "2"}
+    plain = estimate(shape, weights, Setup("vllm", 4_096)).per_gpu[0]
+    drafting = estimate(shape, weights, Setup("vllm", 4_096, flags=flags)).per_gpu[0]
+    assert drafting.kv * 32 == plain.kv * 34
+    assert drafting.weights > plain.weights
+
+
 def test_unified_memory_keeps_eight_gib_for_the_system() -> None:
     gpu = Gpu("M", 16 * GIB, unified=True)
     assert gpu.room == 8 * GIB
@@ -147,9 +157,9 @@ def test_what_cannot_be_started_is_refused(setup: Setup) -> None:
     ("name", "found"),
     [
         ("H100 80GB", "H100 80GB"), ("NVIDIA GeForce RTX 4090", "RTX 4090"), ("4090", "RTX 4090"),
-        ("rtx3090", "RTX 3090"),
-        ("RTX 3060 12GB", "RTX 3060"), ("A100-SXM4-80GB", "A100 80GB"), ("NVIDIA A100-PCIE-40GB", "A100 40GB"),
-        ("Tesla T4", "T4"), ("RTX 2060 12GB", "RTX 2060 12GB"),
+        ("rtx3090", "RTX 3090"), ("RTX 3060 12GB", "RTX 3060"), ("A100-SXM4-80GB", "A100 80GB"),
+        ("NVIDIA A100-PCIE-40GB", "A100 40GB"),
+        ("Apple M3 Max 64 GB", "M3 MAX"), ("Tesla T4", "T4"), ("RTX 2060 12GB", "RTX 2060 12GB"),
     ],
 )  # fmt: skip
 def test_gpus_are_known_by_the_names_that_people_and_drivers_use(name: str, found: str) -> None:

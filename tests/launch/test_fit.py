@@ -1,0 +1,77 @@
+from pathlib import Path
+
+import psutil
+import pytest
+
+from app.launch import fit
+from app.launch.options import Options
+from app.launch.plan import Plan, plan_launch
+from app.settings import Home, load_presets
+from tests.launch.weights_files import LLAMA, small_gguf, written
+
+MIB = 2**20
+
+
+def plan(tmp_path: Path, content: bytes = small_gguf(), **more: object) -> Plan:
+    path = written(tmp_path, {"m.gguf": content}) / "m.gguf"
+    home = Home(tmp_path / "home", tmp_path / "home")
+    return plan_launch(Options(model=str(path), **more), home, load_presets(home), ())  # type: ignore[arg-type] # options of any kind
+
+
+def machine(monkeypatch: pytest.MonkeyPatch, total: int, available: int) -> None:
+    monkeypatch.setattr(fit, "memory", lambda: (total, available))
+
+
+def test_what_fits_passes_and_the_dry_run_has_the_estimate(tmp_path: Path) -> None:
+    found = plan(tmp_path, context=512, seqs=2)
+    check = found.checks[-1]
+    assert (check.name, check.result) == ("fit", "pass")
+    document = found.to_json()["estimate"]
+    assert document["basis"] == "headers"
+    # Two slots of 512 tokens, two layers, keys and values of 32 numbers in 16 bits.
+    assert document["per_gpu"][0]["kv"] == 2 * 512 * 2 * 2 * 32 * 2
+    assert document["max_ctx"] == 512
+
+
+def test_what_the_machine_can_never_hold_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine(monkeypatch, 64 * MIB, 60 * MIB)
+    found = plan(tmp_path, context=100_000, seqs=4)
+    assert found.failure is not None
+    assert (found.failure.name, found.failure.code) == ("fit", "HOST_OOM")
+    assert found.to_json()["ok"] is False
+
+
+def test_what_others_use_now_is_only_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine(monkeypatch, 1_024 * MIB, 48 * MIB)
+    found = plan(tmp_path, context=16_384)
+    assert found.failure is None
+    assert (found.checks[-1].result, found.checks[-1].code) == ("warn", "HOST_OOM")
+    assert "`--ctx " in found.checks[-1].remedy
+
+
+def test_a_limit_counts_as_the_memory_there_is(tmp_path: Path) -> None:
+    found = plan(tmp_path, context=1_000_000, seqs=1, memory=200 * MIB)
+    assert (found.checks[-1].name, found.checks[-1].result) == ("fit", "warn")
+
+
+@pytest.mark.parametrize(
+    "content", [b"GGUF" + bytes(40), small_gguf({**LLAMA, "llama.block_count": (4, 0)}), small_gguf()[:400]]
+)
+def test_a_file_that_cannot_be_understood_is_a_warning_with_its_reason(tmp_path: Path, content: bytes) -> None:
+    found = plan(tmp_path, content)
+    check = found.checks[-1]
+    assert (check.name, check.result, check.code) == ("fit", "warn", "MODEL_LOAD_ERROR")
+    assert found.to_json()["estimate"] is None
+
+
+def test_a_file_that_changes_is_read_again(tmp_path: Path) -> None:
+    assert plan(tmp_path).checks[-1].result == "pass"
+    assert plan(tmp_path, b"GGUF" + bytes(40)).checks[-1].result == "warn"
+
+
+def test_memory_is_told_by_linux_or_else_by_the_library(tmp_path: Path) -> None:
+    table = tmp_path / "meminfo"
+    table.write_text("MemTotal:       2048 kB\nMemAvailable:    1024 kB\n")
+    assert fit.memory(table) == (2 * MIB, MIB)
+    table.write_text("nonsense")
+    assert fit.memory(table)[0] == psutil.virtual_memory().total
