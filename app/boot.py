@@ -3,6 +3,8 @@
 import time
 from pathlib import Path
 
+from app.domain.bill import Instant
+
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
@@ -17,3 +19,8 @@ def boot_id() -> str:
         return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
     except OSError:
         return str(int(time.time() - time.monotonic()) // 60)
+
+
+def instant() -> Instant:
+    """Now, on both clocks."""
+    return Instant(boot_id(), boot_us(), time.time_ns() // 1_000)

@@ -19,11 +19,15 @@ from textual.types import NoActiveAppError
 from textual.worker import get_current_worker
 
 from app.actions import EVERYWHERE, Action, complete_command, find_command, for_screen, shown_key, with_keymap
+from app.boot import instant
+from app.domain.bill import Standing
 from app.domain.failures import StokerError
 from app.domain.fleet import Fleet
 from app.domain.text import safe
+from app.render.ledger import header_parts
 from app.screens.base import ConsoleScreen, bindings
 from app.settings import Home, find_home, load_settings
+from app.store import bill, read
 from app.store.fleet import look
 from widgets.chrome import Header, KeyLine
 from widgets.dialogs import ConfirmDialog, HelpScreen, Section
@@ -50,6 +54,7 @@ _SCREENS = {
     "deployment": "app.screens.deployment:DeploymentScreen",
     "logs": "app.screens.logs:LogsScreen",
     "play": "app.screens.playground:PlaygroundScreen",
+    "ledger": "app.screens.ledger:LedgerScreen",
     "access": "app.screens.access:AccessScreen",
     "hosts": "app.screens.hosts:HostsScreen",
 }
@@ -77,7 +82,8 @@ class Console(OrderedKeys[None]):
     def __init__(self, home: Home, options: Options) -> None:
         split_escape()
         super().__init__(ansi_color=_plain_terminal())
-        keymap = load_settings(home).keymap
+        settings = load_settings(home)
+        keymap, self.currency = settings.keymap, settings.billing.currency
         self.home = home
         self.options = options
         self.table = with_keymap(keymap)
@@ -121,6 +127,7 @@ class Console(OrderedKeys[None]):
         fleet, facts, trouble = None, None, None
         try:
             fleet = self._look()
+            self._standing = self._money() if fleet is not None else Standing()
             facts = screen.read(self.home, fleet)
         except StokerError as error:
             trouble = error
@@ -133,6 +140,10 @@ class Console(OrderedKeys[None]):
             if error.code == "NOT_FOUND":
                 return None  # nothing was ever launched here
             raise
+
+    def _money(self) -> Standing:
+        with read.reading(self.home.store) as connection:
+            return bill.standing(connection, instant())
 
     def _show(self, screen: ConsoleScreen, fleet: Fleet | None, facts: Any, trouble: StokerError | None) -> None:
         if not self.is_running:
@@ -249,6 +260,9 @@ class Console(OrderedKeys[None]):
 
     def do_play(self, argument: str) -> None:
         self.go("play", argument or None)
+
+    def do_ledger(self, _argument: str) -> None:
+        self.go("ledger")
 
     def do_access(self, _argument: str) -> None:
         self.go("access")
@@ -390,7 +404,7 @@ class Console(OrderedKeys[None]):
             return [("nothing launched yet", "dim")]
         fresh = fleet.freshness
         if fresh.answering:
-            return []
+            return self._purse()
         if fresh.server == "starting":
             return [(f"{self.glyphs.asleep} server starting", "dim")]
         if fresh.server == "down":
@@ -398,7 +412,14 @@ class Console(OrderedKeys[None]):
         since = "" if fresh.observed_at is None else f" since {max(0, fleet.now - fresh.observed_at) // 1_000_000} s"
         return [(f"{self.glyphs.unreachable} server not answering{since}", "look")]
 
+    def _purse(self) -> Line:
+        """Balance, burn and runway, where money is in use."""
+        if not self._standing.in_use:
+            return []
+        return [(cell.text, cell.tone) for cell in header_parts(self._standing, self.currency)]
+
     _fleet: Fleet | None = None
+    _standing = Standing()
 
 
 def run(*, ascii_only: bool, slow: bool, mouse: bool, read_only: bool) -> None:

@@ -16,7 +16,11 @@ from app.domain.engines import Preset, parse_presets
 from app.domain.failures import StokerError
 from app.domain.hosts import check_host_name, parse_address
 from app.domain.images import POLICIES, Policy
+from app.domain.money import Basis, Micro, Price, parse_amount
+from app.domain.plans import Plan
 from app.domain.rules import Rule, parse_rules
+
+NOTHING = Micro(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,37 @@ class EdgeSettings:
     connect_timeout: float = 5.0
     chunk_timeout: float = 120.0
     answer_timeout: float = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class BillingSettings:
+    """`[billing]`: what running costs, and how much of it is allowed. Amounts are text such as "0.60", never fractions.
+
+    `hour` is the price of a replica on this machine, `token_in` and `token_out` those of a million tokens; `basis` says
+    which are billed, and `from_start` that time counts from the start of an attempt, not from its first token. Prices
+    are locked when something is launched. Caps are on spending, 0 for none: `cap_start` on an attempt's
+    deployment before its first token, `cap_launch` on a deployment, `cap_day` and `cap_month` (UTC) on everything.
+    `stop_order` is who goes first when the money is used up: names of deployments and `idle`, `newest`, `oldest`,
+    `dearest`.
+    """
+
+    currency: str = "USD"
+    hour: Micro = NOTHING
+    token_in: Micro = NOTHING
+    token_out: Micro = NOTHING
+    basis: Basis = "second"
+    from_start: bool = False
+    cap_start: Micro = NOTHING
+    cap_launch: Micro = NOTHING
+    cap_day: Micro = NOTHING
+    cap_month: Micro = NOTHING
+    stop_order: tuple[str, ...] = ("idle", "newest")
+    plan: str = "enterprise"
+
+    @property
+    def price(self) -> Price:
+        """What is launched now costs."""
+        return Price(int(self.hour), int(self.token_in), int(self.token_out), self.basis, self.from_start)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +139,14 @@ class ImageSettings:
 class Settings:
     """The whole of `config.toml`. Every field has a default, so an absent file is a valid one.
 
-    `hosts` are the machines beside this one, by name. `keymap` gives the console's actions other keys, by action id;
-    several are parted by commas.
+    `plans` are plans of one's own, `hosts` the machines beside this one, by name. `keymap` gives the console's actions
+    other keys, by action id; several are parted by commas.
     """
 
     server: ServerSettings = field(default_factory=ServerSettings)
     edge: EdgeSettings = field(default_factory=EdgeSettings)
+    billing: BillingSettings = field(default_factory=BillingSettings)
+    plans: Mapping[str, Plan] = field(default_factory=dict)
     hosts: Mapping[str, HostSettings] = field(default_factory=dict)
     images: ImageSettings = field(default_factory=ImageSettings)
     keymap: Mapping[str, str] = field(default_factory=dict)
@@ -242,18 +279,7 @@ def _build(cls: Any, data: Mapping[str, Any], file: str, prefix: str) -> Any:
             raise StokerError(
                 "CONFIG_INVALID", f"{file}: unknown key `{dotted}`.", f"Did you mean `{prefix}{near[0]}`?"
             )
-        kind = hints[key]
-        if is_dataclass(kind) and isinstance(value, dict):
-            values[key] = _build(kind, value, file, f"{dotted}.")
-        elif _holds_tables(kind) and isinstance(value, dict):
-            values[key] = {
-                name: _table(get_args(kind)[1], each, file, f"{dotted}.{name}") for name, each in value.items()
-            }
-        elif not _fits(value, kind):
-            wanted = getattr(kind, "__name__", str(kind))
-            raise StokerError("CONFIG_INVALID", f"{file}: `{dotted}` must be {wanted}, not {value!r:.80}.")
-        else:
-            values[key] = tuple(value) if isinstance(value, list) else value
+        values[key] = _value(value, hints[key], file, dotted)
     missing = [f.name for f in fields(cls) if f.name not in values and f.default is f.default_factory is MISSING]
     if missing:
         raise StokerError("CONFIG_INVALID", f"{file}: `{prefix}{missing[0]}` is missing.")
@@ -273,9 +299,33 @@ def _table(cls: Any, value: object, file: str, dotted: str) -> Any:
     return _build(cls, value, file, f"{dotted}.")
 
 
+def _value(value: object, kind: Any, file: str, dotted: str) -> Any:
+    """A value of the file as a setting of type `kind`."""
+    if is_dataclass(kind) and isinstance(value, dict):
+        return _build(kind, value, file, f"{dotted}.")
+    if kind is Micro and isinstance(value, int | str) and not isinstance(value, bool):
+        try:
+            return Micro(parse_amount(str(value)))
+        except ValueError as error:
+            raise StokerError("CONFIG_INVALID", f"{file}: `{dotted}`: {error}") from error
+    if _holds_tables(kind) and isinstance(value, dict):
+        return {name: _table(get_args(kind)[1], each, file, f"{dotted}.{name}") for name, each in value.items()}
+    if not _fits(value, kind):
+        raise StokerError("CONFIG_INVALID", f"{file}: `{dotted}` must be {_wanted(kind)}, not {value!r:.80}.")
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _wanted(kind: Any) -> str:
+    if kind is Micro:
+        return 'an amount in quotes such as "0.60"'
+    if get_origin(kind) is Literal:
+        return " or ".join(map(repr, get_args(kind)))
+    return "a list of str" if get_origin(kind) is tuple else getattr(kind, "__name__", str(kind))
+
+
 def _fits(value: object, kind: Any) -> bool:
     if get_origin(kind) is Literal:
-        return isinstance(value, str)
+        return value in get_args(kind)
     if get_origin(kind) is tuple:
         return isinstance(value, list) and all(isinstance(item, get_args(kind)[0]) for item in value)
     if get_origin(kind) is not None:

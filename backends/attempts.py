@@ -168,6 +168,7 @@ class Attempt:
             oom=data.get("oom") is True,
             lost=data.get("lost") is True,
             rebooted=data.get("rebooted") is True or (data.get("shutdown") is True and label.boot_id != boot_id()),
+            boot_us=_whole(data, "boot_us"),
             error=error if isinstance(error, str) else None,
             errno=_whole(data, "errno"),
         )

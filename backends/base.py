@@ -95,7 +95,8 @@ class Exit:
 
     `oom` is the host's own word that memory ran out; `lost` means that the end was not witnessed (a power cut, or the
     keeper was killed), and then neither `code` nor `signal` is known and `at` is the last sign of life. `rebooted`:
-    the machine went down with it, in good order or not. `error` is the text of a start that never ran.
+    the machine went down with it, in good order or not. `boot_us` is `at` in microseconds of this machine's boot time,
+    None where that is not known. `error` is the text of a start that never ran.
     """
 
     at: int
@@ -104,6 +105,7 @@ class Exit:
     oom: bool = False
     lost: bool = False
     rebooted: bool = False
+    boot_us: int | None = None
     error: str | None = None
     errno: int | None = None
 

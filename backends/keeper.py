@@ -186,7 +186,10 @@ class Keeper:
         # A SIGTERM that nobody wished for is how a machine goes down.
         shutdown = self._told and self._directory.read_json("stop") is None
         dropped = self._output.dropped
-        self._exit.write({"at": time.time_ns() // 1_000, **how, "shutdown": shutdown, "dropped": dropped})
+        # Boot time too: a wall clock that was changed meanwhile must not change how long the engine ran.
+        boot = time.clock_gettime_ns(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)) // 1_000
+        when = {"at": time.time_ns() // 1_000, "boot_us": boot}
+        self._exit.write({**when, **how, "shutdown": shutdown, "dropped": dropped})
 
 
 class Exit:

@@ -80,7 +80,7 @@ def _below(group: click.Group, context: click.Context) -> Iterator[tuple[str, ..
         inner = click.Context(command, parent=context, info_name=name)
         if isinstance(command, click.Group):
             yield from _below(command, inner)
-        else:
+        if not isinstance(command, click.Group) or command.invoke_without_command:
             yield f"`{_usage(command, inner)}`", _options(command), command.get_short_help_str(200)
 
 

@@ -4,6 +4,7 @@ import re
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+from app.domain.money import Micro, format_amount
 from app.settings import Settings
 from tests.readme import README, replaced
 
@@ -34,6 +35,10 @@ def _defaults(settings: Any, prefix: str) -> list[tuple[str, str]]:
 def _toml(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, Micro):
+        return f'"{format_amount(value)}"'
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_toml, value))}]"
     if isinstance(value, int) and value >= 1_000:
         return f"{value:_}"
     if isinstance(value, tuple):

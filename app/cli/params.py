@@ -10,6 +10,7 @@ from click.shell_completion import CompletionItem
 
 from app.domain import quantities
 from app.domain.failures import StokerError
+from app.domain.money import parse_amount
 from app.domain.names import valid_name
 from app.domain.text import safe
 from app.domain.variant import FlagValue
@@ -46,6 +47,15 @@ class QuantityType(click.ParamType[int]):
             self.fail(str(error), param, ctx)
 
 
+def _some_money(text: str) -> int:
+    amount = parse_amount(text)
+    if not amount:
+        raise ValueError("Nothing is no amount to put in.")
+    return amount
+
+
+AMOUNT = QuantityType("amount", _some_money)
+"""Money in micro-units, more than none: `25`, `0.50`."""
 TOKENS = QuantityType("tokens", quantities.tokens)
 """Tokens: `4096`, `32k`."""
 SIZE = QuantityType("size", quantities.size)

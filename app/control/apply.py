@@ -18,6 +18,7 @@ from app.domain.text import clean_text
 from app.domain.variant import VariantSpec
 from app.store import tables
 from app.store.jobs import submit
+from app.store.purse import hold_attempt
 
 ACTOR = "server"
 FETCH_DEADLINE_US = 24 * 3_600_000_000
@@ -26,7 +27,10 @@ log = logging.getLogger(__name__)
 
 
 class Recorder:
-    """Applies the actions of one pass to the rows of one deployment, inside the caller's transaction."""
+    """Applies the actions of one pass to the rows of one deployment, inside the caller's transaction.
+
+    `held_back` says that an attempt was not begun, because no hour of it could be held.
+    """
 
     def __init__(self, session: Session, deployment: DeploymentFacts, epoch: int, now: int) -> None:
         self.session = session
@@ -34,6 +38,7 @@ class Recorder:
         self.row = session.get_one(tables.Deployment, deployment.id)
         self.epoch = epoch
         self.now = now
+        self.held_back = False
 
     def apply(self, actions: Iterable[rules.Action]) -> None:
         """Record what the rows must say before and after the outside world is touched."""
@@ -99,6 +104,9 @@ class Recorder:
 
     def _begin(self, action: rules.Begin) -> None:
         instance = self.session.get_one(tables.Instance, action.instance_id)
+        if not hold_attempt(self.session, instance, ACTOR):
+            self.held_back = True
+            return
         last = self.session.exec(
             select(tables.Attempt.number)
             .where(tables.Attempt.instance_id == instance.id)

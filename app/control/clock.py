@@ -2,7 +2,8 @@
 
 import time
 
-from app.boot import boot_us
+from app.boot import boot_id, boot_us
+from app.domain.bill import Instant
 
 
 class Clock:
@@ -13,3 +14,7 @@ class Clock:
 
     def now(self) -> int:
         return boot_us() + self._offset
+
+    def instant(self, at: int) -> Instant:
+        """The moment that was `at` on this clock."""
+        return Instant(boot_id(), at - self._offset, at)

@@ -50,7 +50,9 @@ class Judge:
             cause = judge(reader.detector, exit_facts(how))
             if cause.line is None:
                 self.found.append(Found(attempt_id, how.at, cause))
-            self._ended[attempt_id] = Ended(how.at, cause.code, cause.evidence, how.code, how.signal, how.rebooted)
+            self._ended[attempt_id] = Ended(
+                how.at, cause.code, cause.evidence, how.code, how.signal, how.rebooted, how.boot_us
+            )
         return self._ended[attempt_id]
 
     def refused(self, refusal: BackendRefused | StokerError) -> Ended:

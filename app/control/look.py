@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from app.boot import boot_us
 from backends.base import Backend, CouldNotLook, Resource
 
 LOOK_TIMEOUT_S = 10.0
@@ -18,13 +19,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Look:
-    """The last word of a backend: what it holds, by attempt, from a look that began at `began` (monotonic seconds).
+    """The last word of a backend: what it holds, by attempt, from a look that began at `began` (monotonic seconds) and
+    `began_boot_us` (microseconds of boot time).
 
     `failing_since` is when it could first not be looked at, None while it can; `resources` is None before the first.
     """
 
     resources: dict[str, Resource] | None = None
     began: float = 0.0
+    began_boot_us: int = 0
     failing_since: float | None = None
     hurry: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -63,7 +66,7 @@ class Watcher:
     async def _look(self, name: str, backend: Backend) -> None:
         look = self.looks[name]
         while True:
-            began = time.monotonic()
+            began, began_boot_us = time.monotonic(), boot_us()
             try:
                 async with asyncio.timeout(LOOK_TIMEOUT_S):
                     found = await backend.observe()
@@ -75,7 +78,7 @@ class Watcher:
                     self._changed()
             else:
                 before, look.resources = look.resources, {r.key: r for r in found}
-                look.began = began
+                look.began, look.began_boot_us = began, began_boot_us
                 if look.failing_since is not None or before != look.resources:
                     look.failing_since = None
                     self._changed()

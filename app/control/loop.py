@@ -13,6 +13,8 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from app.boot import boot_us
+from app.control import meter
+from app.control.accounts import Accounts
 from app.control.act import Actor
 from app.control.apply import Recorder, mark_reachable, mark_released
 from app.control.clock import Clock
@@ -23,6 +25,7 @@ from app.control.retention import prune
 from app.control.senses import Senses
 from app.control.telemetry import Telemetry
 from app.domain import reconcile as rules
+from app.domain.budget import Funds
 from app.domain.facts import Deployment, Instance, Weights
 from app.domain.failures import StokerError
 from app.domain.hosts import parse_address
@@ -54,6 +57,8 @@ class Rows:
     specs: dict[str, VariantSpec]
     weights: dict[str, Weights]
     jobs: list[sqlite3.Row]
+    funds: Funds
+    used_at: dict[str, int]
 
     @property
     def instances(self) -> list[Instance]:
@@ -74,8 +79,10 @@ class Controller:
         self._writer = ThreadPoolExecutor(1, "store-writer")
         self._backends: dict[str, Backend] = {}
         self._reachable: dict[str, bool] = {}
+        self._held_back: set[str] = set()
         presets = load_presets(home)
         self.gateway = GatewayKeeper(home)
+        self.accounts = Accounts(home, settings.billing, self.clock, self.write)
         self.watcher = Watcher(self._wake.set)
         self.actor = Actor(home, owner, presets, settings.server.env, self._wake.set)
         self.jobs = Jobs(home, self.clock, epoch, self.write, self._wake.set)
@@ -92,6 +99,7 @@ class Controller:
                 self._beats(),
                 self._prunes(),
                 self.gateway.run(),
+                self.accounts.run(self.watcher.looks),
                 self.telemetry.run(),
             )
         ]
@@ -160,6 +168,7 @@ class Controller:
             actor=self.actor,
             backends=self._backends,
             gateway_up=self.gateway.up,
+            blocked=self.accounts.blocked(rows.deployments, rows.specs, rows.funds, rows.used_at),
             shutting_down=self.jobs.shutting_down,
             # What this server was told to take down is not a reboot's; the next one resumes it.
             resume=self.settings.server.resume_after_reboot and not self.jobs.shut_down,
@@ -176,7 +185,15 @@ class Controller:
 
     def _record(self, session: Any, moved: list[tuple[Deployment, list[rules.Action]]], now: int) -> None:
         for deployment, actions in moved:
-            Recorder(session, deployment, self.epoch, now).apply(actions)
+            recorder = Recorder(session, deployment, self.epoch, now)
+            recorder.apply(actions)
+            self._note_held_back(deployment, recorder.held_back)
+        meter.follow(session, [deployment.id for deployment, _ in moved], self.clock.instant(now))
+
+    def _note_held_back(self, deployment: Deployment, held_back: bool) -> None:
+        if held_back and deployment.id not in self._held_back:
+            log.warning("BILLING_BELOW_MINIMUM: %s: no hour of another replica can be held", deployment.name)
+        (self._held_back.add if held_back else self._held_back.discard)(deployment.id)
 
     async def _record_calls(self) -> None:
         """Note what calls to backends and looks at them have brought, before anything is decided on it."""
@@ -208,6 +225,8 @@ class Controller:
                     self.actor.stop(self._backends[instances[action.instance_id].backend], action)
                 case rules.Release():
                     self.actor.release(self._backends[instances[action.instance_id].backend], action)
+        if deployment.id in self._held_back:
+            return  # tried again with the next pass, which nothing hurries
         if any(not isinstance(action, rules.Create | rules.Stop | rules.Release) for action in actions):
             self._wake.set()  # rows moved: what follows from them is the next pass's
 
@@ -222,7 +241,8 @@ class Controller:
                 for variant_id, spec in specs.items()
                 if at_hand(spec.model, self.home) is None
             }
-        return Rows(deployments, specs, weights, jobs)
+            funds, used_at = self.accounts.read(connection)
+        return Rows(deployments, specs, weights, jobs, funds, used_at)
 
     def _backend(self, place: str) -> Backend:
         """The backend of a place: `docker@gpu1` is the backend `docker` on the host `gpu1`."""

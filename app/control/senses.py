@@ -52,6 +52,7 @@ class Senses:
         actor: Actor,
         backends: Mapping[str, Backend],
         gateway_up: bool,
+        blocked: Mapping[str, str],
         shutting_down: bool,
         resume: bool,
     ) -> World:
@@ -76,6 +77,7 @@ class Senses:
             stops_sent=frozenset(actor.stops_sent),
             no_room=await _no_room(deployments, specs, backends),
             gateway_up=gateway_up,
+            blocked=blocked,
             shutting_down=shutting_down,
             resume_after_reboot=resume,
             patience=self._patience,

@@ -33,7 +33,7 @@ _GROUPED = {
     " CONFIG_INVALID OFFLINE GPU_INCOMPATIBLE SMART_NO_MATCH BILLING_BELOW_MINIMUM BILLING_BLOCKED MUST_REDOWNLOAD"
     " MODEL_LOAD_ERROR BAD_FLAG ENTRYPOINT_MISSING STARTUP_TIMEOUT PROVIDER_TIMEOUT",
     "host": "HOST_OOM CUDA_ERROR GPU_ACCESS PORT_IN_USE DISK_FULL KILLED_EXTERNALLY HOST_UNREACHABLE",
-    "commands": "NOT_FOUND SERVER_DOWN SERVER_OLDER STORE_NEWER STORE_CORRUPT STORE_BUSY STORE_DENIED USAGE",
+    "commands": "NOT_FOUND SERVER_DOWN SERVER_OLDER STORE_NEWER STORE_CORRUPT STORE_BUSY STORE_DENIED ID_REUSED USAGE",
 }
 _GROUP_OF = {code: group for group, codes in _GROUPED.items() for code in codes.split()}
 
@@ -76,7 +76,10 @@ PHASES: Mapping[Phase, tuple[str, str]] = {
     Phase.BY_USER: ("Stopped, because it was wished.", "Start it: `stoker start NAME`."),
     Phase.ASLEEP: ("Stopped, because nobody asked; a request wakes it.", "Ask it something."),
     Phase.BY_SHUTDOWN: ("Stopped with the machine or with everything.", "Start it: `stoker start NAME`."),
-    Phase.BY_BILLING: ("Stopped, because the balance is used up.", "Top up, then start it."),
+    Phase.BY_BILLING: (
+        "Stopped, because the balance is used up or a cap is reached.",
+        "Top up, or raise the cap; it starts again by itself.",
+    ),
     Phase.FAILED: ("Ended without having been asked to.", "Mend it: `stoker fix NAME`."),
 }
 """Meaning and remedy of each phase of an instance."""

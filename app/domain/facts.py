@@ -25,6 +25,7 @@ class Attempt:
     exit_code: int | None = None
     exit_signal: int | None = None
     failure_code: str | None = None
+    ended_boot_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,8 @@ class Deployment:
 class Ended:
     """How an attempt ended, judged: `code` of the catalogue with the line that proves it.
 
-    `rebooted` says that the machine went down with it, which is nobody's failure.
+    `rebooted` says that the machine went down with it, which is nobody's failure. `boot_us` is `at` in boot time, where
+    the backend knows it.
     """
 
     at: int
@@ -104,6 +106,7 @@ class Ended:
     exit_code: int | None = None
     exit_signal: int | None = None
     rebooted: bool = False
+    boot_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +159,7 @@ class World:
     `seen` is by attempt id and complete for every backend not in `unlooked`. `weights` is by variant id; a variant not
     in it has its weights. `busy` are instances with an external call under way. `stops_sent` are attempts that this
     server has asked to stop. `no_room` is by deployment id: why two replicas cannot run at once.
+    `blocked` is by deployment id: why there is no money for it.
     `shutting_down` stops everything without changing a wish (`stoker down --all`).
     """
 
@@ -166,6 +170,7 @@ class World:
     busy: frozenset[str] = frozenset()
     stops_sent: frozenset[str] = frozenset()
     no_room: Mapping[str, str] = field(default_factory=dict)
+    blocked: Mapping[str, str] = field(default_factory=dict)
     gateway_up: bool = True
     shutting_down: bool = False
     resume_after_reboot: bool = False

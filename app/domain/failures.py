@@ -64,6 +64,25 @@ _ROWS = (
     Failure("DEPLOYMENT_STOPPED", "The deployment is stopped.", "Start it: `stoker start NAME`.", 503),
     Failure("UPSTREAM_FAILED", "The engine broke off or answered nonsense.", "Try again; see `stoker logs NAME`.", 502),
     Failure("UPSTREAM_TIMEOUT", "The engine was silent for too long.", "Stream the answer, or ask for less.", 504),
+    # Money.
+    Failure(
+        "BILLING_BELOW_MINIMUM",
+        "The balance does not cover one hour of what would be started.",
+        "Put in what is missing: `stoker topup AMOUNT`.",
+        402,
+    ),
+    Failure(
+        "BILLING_BLOCKED",
+        "The money for it is used up, or a cap on spending is reached.",
+        "Put money in (`stoker topup AMOUNT`), or raise the cap in [billing].",
+        402,
+    ),
+    Failure(
+        "PLAN_LIMIT", "The plan allows no more.", "Choose another plan in [billing], or wait until it resets.", 429
+    ),
+    Failure(
+        "ID_REUSED", "This id stands for something else already.", "Use an id once: leave it out, or choose another."
+    ),
     # A launch that cannot begin.
     Failure("MODEL_NOT_FOUND", "There is no such model.", "Give `smollm2` or the path of a GGUF file."),
     Failure(

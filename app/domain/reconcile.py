@@ -209,7 +209,7 @@ def _give_up(instance: Instance, why: str, world: World) -> Change:
 
 def _impatient(deployment: Deployment, world: World) -> bool:
     """Whether somebody waits for the stop; a rollout lets requests in flight take as long as they need."""
-    return deployment.wish != "running" or world.shutting_down
+    return deployment.wish != "running" or world.shutting_down or deployment.id in world.blocked
 
 
 def _let_go(deployment: Deployment, instance: Instance, world: World) -> bool:
@@ -250,14 +250,19 @@ def _progress(instance: Instance, attempt: Attempt, seen: Seen, now: int) -> Ite
 
 
 def _ended(instance: Instance, attempt: Attempt, ended: Ended, plan: Plan, world: World) -> Change:
-    row: dict[str, Any] = {"ended_at": ended.at, "exit_code": ended.exit_code, "exit_signal": ended.exit_signal}
+    row: dict[str, Any] = {
+        "ended_at": ended.at,
+        "ended_boot_us": ended.boot_us,
+        "exit_code": ended.exit_code,
+        "exit_signal": ended.exit_signal,
+    }
     down: dict[str, Any] = dict.fromkeys(("pid", "endpoint", "progress", "ready_at", "drain_until"))
     if ended.rebooted:
         return Change(instance.id, "the machine went down", (State.STOPPED, Phase.BY_SHUTDOWN), down, row)
     if attempt.failure_code is not None:
         ended = replace(ended, code=attempt.failure_code, evidence=instance.failure_evidence or "")
     elif attempt.stop_at is not None:
-        return Change(instance.id, "the engine ended", (State.STOPPED, plan.rest), down, row)
+        return Change(instance.id, "the engine ended", (State.STOPPED, plan.rest), down | _unpaid(instance, plan), row)
     # Whatever the code: an engine that fails in two ways by turns would else be started for ever, and without a pause.
     healthy = instance.ready_at is not None and ended.at - instance.ready_at >= HEALTHY_AFTER_US
     count = 1 if healthy else instance.failure_count + 1
@@ -273,12 +278,20 @@ def _ended(instance: Instance, attempt: Attempt, ended: Ended, plan: Plan, world
     return Change(instance.id, ended.code, (State.FAILED, Phase.FAILED), down | failure, row, detail=ended.evidence)
 
 
+def _unpaid(instance: Instance, plan: Plan) -> dict[str, Any]:
+    """What an instance that is stopped for want of money says of it."""
+    if plan.rest is not Phase.BY_BILLING:
+        return {}
+    return {"failure_code": "BILLING_BLOCKED", "failure_evidence": plan.why.get(instance.id, "")}
+
+
 def _uncreated(instance: Instance, attempt: Attempt, plan: Plan, world: World) -> Iterator[Action]:
     """An intent that the backend has not carried out: carry it out now, or drop it."""
     weights = world.weights.get(instance.variant_id)
     if plan.roles[instance.id] is not Role.KEEP:
         at_rest = (State.STOPPED, plan.rest)
-        yield Change(instance.id, "stopped before it began", at_rest, attempt={"ended_at": world.now})
+        unpaid = _unpaid(instance, plan)
+        yield Change(instance.id, "stopped before it began", at_rest, unpaid, attempt={"ended_at": world.now})
     elif weights is None or weights.present:
         yield Create(instance.id, attempt.id)
     elif weights.code is not None:
@@ -308,8 +321,10 @@ def _revive(deployment: Deployment, instance: Instance, plan: Plan, world: World
 
 def _leave(instance: Instance, plan: Plan) -> Iterator[Action]:
     """An instance that should not run and does not: stopped, and then gone if it is to go."""
-    if instance.state is not State.STOPPED:
-        yield Change(instance.id, "wished to stop", (State.STOPPED, plan.rest), {"retry_at": None})
+    unpaid = plan.rest is Phase.BY_BILLING
+    if instance.state is not State.STOPPED or (unpaid and instance.phase is not Phase.BY_BILLING):
+        cause = plan.why[instance.id] if unpaid else "wished to stop"
+        yield Change(instance.id, cause, (State.STOPPED, plan.rest), {"retry_at": None} | _unpaid(instance, plan))
     elif plan.roles[instance.id] is Role.REMOVE:
         attempt = instance.attempt
         if attempt is not None and attempt.released_at is None:

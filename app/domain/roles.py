@@ -43,6 +43,8 @@ def assign(deployment: Deployment, world: World) -> Plan:
         return _all(everyone, Role.STOP, "stopped by the user")
     if world.shutting_down:
         return _all(everyone, Role.STOP, "everything is taken down", Phase.BY_SHUTDOWN)
+    if deployment.id in world.blocked:
+        return _all(everyone, Role.STOP, world.blocked[deployment.id], Phase.BY_BILLING)
     if _went_down(deployment, world):
         return Plan({i.id: Role.STOP if _waits(i) else Role.KEEP for i in everyone}, rest=Phase.BY_SHUTDOWN)
     current = sorted((i for i in everyone if i.variant_id == deployment.variant_id), key=_preference)

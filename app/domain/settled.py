@@ -14,8 +14,8 @@ def settled(deployment: Deployment | None) -> Outcome:
 
     A wish to run is reached when a replica of the current variant, started after any restart that was asked for,
     serves and nothing older is left. It has failed when no replica of that variant will be tried again; failures from
-    before the wish do not count. A failure with a planned retry is still under way. It is at rest when everything was
-    shut down and nobody has asked for it to start since.
+    before the wish do not count; being stopped for want of money does. A failure with a planned retry is
+    still under way. It is at rest when everything was shut down and nobody has asked for it to start since.
     """
     if deployment is None:
         return "reached"
@@ -29,7 +29,7 @@ def settled(deployment: Deployment | None) -> Outcome:
         return "under way" if left else "reached"
     if deployment.instances and all(i.down_at is not None and i.down_at >= asked_at for i in deployment.instances):
         return "at rest"
-    if current and all(_failed_for_good(i, asked_at) for i in current):
+    if current and all(_failed_for_good(i, asked_at) or i.phase is Phase.BY_BILLING for i in current):
         return "failed"
     return "under way"
 

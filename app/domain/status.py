@@ -69,6 +69,8 @@ def derive(wish: str, want: int, instances: Sequence[InstanceLike]) -> tuple[Sta
         retried = any(i.retry_at is not None for i in instances if i.state == State.FAILED)
         return (Status.ERROR if retried else Status.FAILED), _failed_detail(instances)
     if any(i.state == State.STOPPED for i in instances):
+        if Phase.BY_BILLING in phases:
+            return Status.STOPPED, "BILLING_BLOCKED"
         return Status.STOPPED, "by shutdown" if Phase.BY_SHUTDOWN in phases else ""
     return Status.REQUESTED, ""
 

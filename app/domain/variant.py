@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from app.domain.money import FREE, Price
+
 FlagValue = str | bool
 
 
@@ -31,6 +33,7 @@ class VariantSpec:
     `host` is one of the configured hosts, None this machine. `image` is what the user asked for instead of the
     preset's, and `digest` (`sha256:…`) what it was when that was asked. `gpus` is `all`, `count=N`, or indexes with
     commas.
+    `price` is what it costs, as of its launch.
     """
 
     model: ModelRef
@@ -47,6 +50,7 @@ class VariantSpec:
     image: str | None = None
     digest: str | None = None
     gpus: str | None = None
+    price: Price = FREE
 
     @property
     def place(self) -> str:
@@ -61,7 +65,12 @@ class VariantSpec:
     def from_json(data: Mapping[str, Any]) -> "VariantSpec":
         """The inverse of `to_json`. Raises KeyError or TypeError on anything else."""
         return VariantSpec(
-            **{**data, "model": ModelRef(**data["model"]), "env_names": tuple(data["env_names"])},
+            **{
+                **data,
+                "model": ModelRef(**data["model"]),
+                "env_names": tuple(data["env_names"]),
+                "price": Price(**data.get("price", {})),
+            },
         )
 
     def changes(self, other: "VariantSpec") -> dict[str, tuple[object, object]]:

@@ -14,9 +14,11 @@ import uvloop
 
 from app import processes
 from app.domain.failures import StokerError
+from app.domain.plans import find_plan
 from app.gateway.companion import Companion
 from app.gateway.drainer import Drainer, Outbox, spool_files
 from app.gateway.edge import Edge
+from app.gateway.quota import Quota, playground_today
 from app.gateway.server import EdgeServer, address, open_listener
 from app.gateway.snapshot import Snapshot
 from app.gateway.spool import Spool
@@ -41,21 +43,24 @@ def main() -> int:
     if lock is None:
         return 0
     try:
-        settings = load_settings(home).edge
+        everything = load_settings(home)
+        settings, plan_name = everything.edge, everything.billing.plan
+        plan = find_plan(plan_name, everything.plans)
         listener = open_listener(settings)
     except StokerError as error:
         print(f"stoker: {error}", file=sys.stderr)  # noqa: T201 # for whoever reads the log or started us by hand
         return 1
     _raise_file_limit()
-    uvloop.run(serve(home, settings, listener, lock))
+    quota = Quota(plan_name, plan, playground_today(home) if plan.playground else 0)
+    uvloop.run(serve(home, settings, quota, listener, lock))
     return 0
 
 
-async def serve(home: Home, settings: EdgeSettings, listener: socket.socket, lock: int) -> None:
+async def serve(home: Home, settings: EdgeSettings, quota: Quota, listener: socket.socket, lock: int) -> None:
     """Run the edge on `listener`, with its threads, and drain the spool at the end."""
     leftovers = spool_files(home.spool)
     spool, outbox = Spool(home.spool), Outbox()
-    edge = Edge(settings, spool, outbox)
+    edge = Edge(settings, quota, spool, outbox)
     loop = asyncio.get_running_loop()
 
     def deliver(snapshot: Snapshot) -> None:

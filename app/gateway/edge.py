@@ -17,6 +17,7 @@ from app.gateway.errors import EdgeError
 from app.gateway.exchange import Exchange, Send
 from app.gateway.fields import ALLOWED
 from app.gateway.metrics import Metrics
+from app.gateway.quota import Quota
 from app.gateway.request import Request
 from app.gateway.router import RETRY_AFTER_S, Router, route_to
 from app.gateway.snapshot import Key, Snapshot
@@ -34,7 +35,8 @@ LINGER_S = 2.0
 class Edge:
     """The application. Used by the event loop only."""
 
-    def __init__(self, settings: EdgeSettings, spool: Spool, outbox: Outbox) -> None:
+    def __init__(self, settings: EdgeSettings, quota: Quota, spool: Spool, outbox: Outbox) -> None:
+        self._quota = quota
         self._settings, self._spool, self._outbox = settings, spool, outbox
         self._snapshot: Snapshot | None = None
         self.router = Router(settings, outbox.drain)
@@ -79,7 +81,7 @@ class Edge:
             await _refuse(own, request, receive, send)
 
     async def _forward(self, request: Request, departure: Departure, receive: Receive, send: Send) -> None:
-        """Key, model, size and context, route, stream, usage: nothing reaches an engine before the first three pass."""
+        """Key, model, size and context, plan, route, stream, usage: no engine is asked before the first four pass."""
         _check_method(request, "POST")
         snapshot = self._current()
         key = self._authenticate(request, snapshot)
@@ -95,7 +97,9 @@ class Edge:
         call.fields["model"] = deployment.name
         exchange = Exchange(self.router, self._spool, self._settings, request, call)
         try:
-            await departure.guard(exchange.run(route_to(deployment.id, variant_id), write_object(call.fields), send))
+            with self._quota.admit(key):
+                route = route_to(deployment.id, variant_id)
+                await departure.guard(exchange.run(route, write_object(call.fields), send))
         except EdgeError as error:
             request.status, request.code, request.trouble = error.status, error.code, error.message
             raise

@@ -15,6 +15,7 @@ class Key:
     """An API key. `scope` holds ids of deployments, None for all of them. Times are UTC microseconds."""
 
     id: str
+    name: str
     digest: bytes
     scope: frozenset[str] | None
     expires_at: int | None
@@ -70,4 +71,4 @@ def read_snapshot(connection: sqlite3.Connection) -> Snapshot:
 
 def _key(row: sqlite3.Row) -> Key:
     scope = None if row["scope"] is None else frozenset(json.loads(row["scope"]))
-    return Key(row["id"], row["digest"], scope, row["expires_at"], row["revoked_at"])
+    return Key(row["id"], row["name"], row["digest"], scope, row["expires_at"], row["revoked_at"])

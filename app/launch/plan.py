@@ -9,13 +9,15 @@ from typing import Any
 from app.domain.containers import docker_run
 from app.domain.engines import CONTAINERS, Preset, compute_threads, render_command
 from app.domain.failures import StokerError
+from app.domain.money import FREE
 from app.domain.variant import FlagValue, VariantSpec
 from app.launch.checks import Check, check_fit, check_name, check_spec, from_error
 from app.launch.fit import Fit, fit
 from app.launch.models import resolve, slug
+from app.launch.money import check_balance, check_plan
 from app.launch.options import Options
 from app.launch.pinning import pin
-from app.settings import Home
+from app.settings import Home, load_settings
 
 DEFAULT_ENGINE = "llama.cpp"
 DEFAULT_BACKEND = "process"
@@ -60,7 +62,7 @@ class Plan:
             ],
             "estimate": None if self.fit is None else self.fit.estimate.to_json(self.fit.context),
             "command": list(self.command),
-            "price_per_hour_micro": 0,
+            "price_per_hour_micro": 0 if self.spec is None else self.spec.price.by_hour * self.replicas,
         }
 
 
@@ -80,6 +82,7 @@ def plan_launch(options: Options, home: Home, presets: Mapping[str, Preset], tak
         context=preset.context if preset else 0,
         seqs=preset.seqs if preset else 0,
         kv_type=preset.kv_types[0] if preset else "",
+        price=load_settings(home).billing.price,
     )
     base = slug(model)
     name = options.name if options.name is not None else free_name(base, taken)
@@ -98,12 +101,16 @@ def plan_change(
         return Plan(name, options.replicas or replicas, (from_error("model", error),))
     merged = _merge(replace(spec, model=model, engine=options.engine or spec.engine), options)
     merged, pinned = pin(merged, options.image)
-    return _finish(name, options.replicas or replicas, merged, presets, home, pinned)
+    # What runs is paid for already: only what is added to it is not.
+    wanted = options.replicas or replicas
+    return _finish(name, wanted, merged, presets, home, pinned, max(0, wanted - replicas))
 
 
-def plan_variant(name: str, spec: VariantSpec, replicas: int, presets: Mapping[str, Preset], home: Home) -> Plan:
-    """The plan of running `spec` as deployment `name`, which exists."""
-    return _finish(name, replicas, spec, presets, home, ())
+def plan_variant(
+    name: str, spec: VariantSpec, replicas: int, presets: Mapping[str, Preset], home: Home, added: int = 0
+) -> Plan:
+    """The plan of running `spec` as deployment `name`, which exists, with `added` replicas more than it has."""
+    return _finish(name, replicas, spec, presets, home, (), added)
 
 
 def free_name(base: str, taken: Collection[str]) -> str:
@@ -135,9 +142,18 @@ def _merge(spec: VariantSpec, options: Options) -> VariantSpec:
 
 
 def _finish(
-    name: str, replicas: int, spec: VariantSpec, presets: Mapping[str, Preset], home: Home, checks: tuple[Check, ...]
+    name: str,
+    replicas: int,
+    spec: VariantSpec,
+    presets: Mapping[str, Preset],
+    home: Home,
+    checks: tuple[Check, ...],
+    added: int | None = None,
 ) -> Plan:
-    checks = (*checks, *check_spec(spec, presets, home))
+    settings = load_settings(home)
+    price = FREE if added == 0 else spec.price
+    money = check_balance(home, settings, price, replicas if added is None else added)
+    checks = (*checks, *check_spec(spec, presets, home), money, check_plan(home, settings, name, replicas))
     command: tuple[str, ...] = ()
     found: Fit | None = None
     if all(check.result != "fail" for check in checks):

@@ -57,7 +57,7 @@ def progress(fleet: Fleet, instance: Instance) -> str:
 
 def failure(instance: Instance, name: str) -> Document | None:
     """Why an instance of deployment `name` failed, None if it has not. Times are UTC microseconds."""
-    if instance.state is not State.FAILED or instance.failure_code is None:
+    if instance.failure_code is None or not (instance.state is State.FAILED or instance.phase is Phase.BY_BILLING):
         return None
     known = CATALOGUE.get(instance.failure_code)
     return {

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from app.domain.money import Price, format_amount, request_cost
 from app.render.cells import Cell, Line, Tone, line, table
 from app.render.words import UNKNOWN, latency, moment
 
@@ -19,8 +20,14 @@ def document(row: Mapping[str, Any]) -> dict[str, Any]:
         "steps": [{key: step.get(key, "") for key in ("name", "at", "detail")} for step in json.loads(row["steps"])],
         "tokens_in": row["tokens_in"],
         "tokens_out": row["tokens_out"],
-        "cost_micro": 0,
+        "cost_micro": cost(row),
     }
+
+
+def cost(row: Mapping[str, Any]) -> int:
+    """What a request cost by itself, in micro-units: nothing unless its deployment is billed by token."""
+    price = Price(**json.loads(row["price"] or "{}"))
+    return request_cost(price, row["tokens_in"], row["tokens_out"]) if row["attempt_id"] is not None else 0
 
 
 def request_lines(row: Mapping[str, Any], document: Mapping[str, Any]) -> list[Line]:
@@ -75,7 +82,8 @@ _ORDER = (
 def _figures(row: Mapping[str, Any]) -> str:
     ttft, took = (UNKNOWN if row[key] is None else latency(row[key]) for key in ("ttft_us", "duration_us"))
     about = "about " if row["estimated"] else ""
-    return f"TTFT {ttft} · took {took} · {about}{row['tokens_in']} in {row['tokens_out']} out"
+    paid = f" · costs {format_amount(amount)}" if (amount := cost(row)) else ""
+    return f"TTFT {ttft} · took {took} · {about}{row['tokens_in']} in {row['tokens_out']} out{paid}"
 
 
 def _since(row: Mapping[str, Any], at: object) -> str:

@@ -48,7 +48,7 @@ def to_spans(line: cells.Line, glyphs: Glyphs) -> list[Span]:
     return [(to_ascii(text), style) for text, style in texts] if glyphs is ASCII else texts
 
 
-TABS = (("1", "fleet"), ("2", "launch"), ("3", "logs"), ("4", "play"), ("6", "access"), ("7", "hosts"))
+TABS = (("1", "fleet"), ("2", "launch"), ("3", "logs"), ("4", "play"), ("5", "ledger"), ("6", "access"), ("7", "hosts"))
 MESSAGE_S = 6.0
 
 

@@ -12,6 +12,7 @@ from textual.widget import Widget
 from app.domain.facts import Deployment, Instance
 from app.domain.fix import Fix
 from app.domain.fleet import Fleet
+from app.domain.money import round_amount
 from app.feed import Rate, Traffic, traffic
 from app.launch.mend import KnownFixes, failed_instance
 from app.machines import MachineReader, Machines
@@ -159,7 +160,9 @@ class FleetScreen(ConsoleScreen):
             return
         table = self.query_one(LineTable)
         wide = self.size.width >= WIDE
-        table.set_columns(_WIDE if wide else _NARROW)
+        priced = wide and any(not fleet.specs[d.variant_id].price.free for d in fleet.deployments)
+        cost = Column("cost", f"{self.console.currency}/H", 7, right=True, priority=4)
+        table.set_columns((*_WIDE, cost) if priced else _WIDE if wide else _NARROW)
         table.set_sort(self._sort, self._reverse)
         documents = render.rows(fleet)
         rates = self._traffic.deployments
@@ -184,13 +187,26 @@ class FleetScreen(ConsoleScreen):
             self.console.selected = table.cursor_key
         self._followed = self.console.selected
 
+    def _cost(self, name: str) -> str:
+        """What a deployment costs an hour as it is; a dash where nothing has a price."""
+        fleet = self._fleet
+        deployment = next((d for d in fleet.deployments if d.name == name), None) if fleet else None
+        if fleet is None or deployment is None or fleet.specs[deployment.variant_id].price.free:
+            return UNKNOWN
+        up = [i for i in deployment.instances if i.attempt is not None and i.attempt.ended_at is None and i.ready_at]
+        return round_amount(sum(fleet.specs[i.variant_id].price.by_hour for i in up))
+
     def _cells(self, document: Document, rate: Rate, wide: bool, now: int) -> Line:
         status = render.headline(document, now)
         head: list[Span] = [(document["name"], "plain"), (status.text, status.tone), (render.ready(document), "plain")]
         model, engine, backend = (document[key] for key in ("model", "engine", "backend"))
         requests = f"{rate.requests:.1f}" if rate.requests else UNKNOWN
         ttft = UNKNOWN if rate.ttft_us is None else latency(rate.ttft_us)
-        rest = (model, engine, backend, requests, ttft) if wide else (f"{model} {engine} {backend}",)
+        rest = (
+            (model, engine, backend, requests, ttft, self._cost(document["name"]))
+            if wide
+            else (f"{model} {engine} {backend}",)
+        )
         return self.line(*head, *((text, "plain") for text in rest))
 
     def _draw_detail(self) -> None:

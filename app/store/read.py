@@ -121,35 +121,29 @@ def keys(connection: sqlite3.Connection) -> list[Row]:
     return connection.execute("SELECT * FROM keys ORDER BY created_at, id").fetchall()
 
 
+_REQUESTS = (
+    "SELECT r.*, d.name AS deployment, i.name AS instance, k.name AS key, json_extract(v.spec, '$.price') AS price"
+    " FROM requests r LEFT JOIN deployments d ON d.id = r.deployment_id LEFT JOIN instances i ON i.id = r.instance_id"
+    " LEFT JOIN variants v ON v.id = i.variant_id LEFT JOIN keys k ON k.id = r.key_id"
+)
+"""Requests, each with the names of what it concerned and the price of its variant, as far as they are known."""
+
+
 def requests_with(connection: sqlite3.Connection, request_id: str) -> list[Row]:
     """The requests that carried `request_id` (the client's) or have it as our own id, newest first."""
-    return connection.execute(
-        "SELECT r.*, d.name AS deployment, i.name AS instance FROM requests r"
-        " LEFT JOIN deployments d ON d.id = r.deployment_id LEFT JOIN instances i ON i.id = r.instance_id"
-        " WHERE r.request_id = ?1 OR r.id = ?1 ORDER BY r.id DESC",
-        (request_id,),
-    ).fetchall()
+    where = " WHERE r.request_id = ?1 OR r.id = ?1 ORDER BY r.id DESC"
+    return connection.execute(_REQUESTS + where, (request_id,)).fetchall()
 
 
 def requests_in_trouble(connection: sqlite3.Connection, deployment_id: str, limit: int) -> list[Row]:
-    """The last requests of a deployment that were refused or failed, newest first, each with names of both."""
-    return connection.execute(
-        "SELECT r.*, d.name AS deployment, i.name AS instance FROM requests r"
-        " LEFT JOIN deployments d ON d.id = r.deployment_id LEFT JOIN instances i ON i.id = r.instance_id"
-        " WHERE r.deployment_id = ? AND r.code IS NOT NULL ORDER BY r.started_at DESC LIMIT ?",
-        (deployment_id, limit),
-    ).fetchall()
+    """The last requests of a deployment that were refused or failed, newest first."""
+    where = " WHERE r.deployment_id = ? AND r.code IS NOT NULL ORDER BY r.started_at DESC LIMIT ?"
+    return connection.execute(_REQUESTS + where, (deployment_id, limit)).fetchall()
 
 
 def latest_requests(connection: sqlite3.Connection, limit: int) -> list[Row]:
-    """The last requests through the gateway, newest first, refused ones among them, each with the names of what it
-    concerned as far as they are known."""
-    return connection.execute(
-        "SELECT r.*, d.name AS deployment, i.name AS instance, k.name AS key FROM requests r"
-        " LEFT JOIN deployments d ON d.id = r.deployment_id LEFT JOIN instances i ON i.id = r.instance_id"
-        " LEFT JOIN keys k ON k.id = r.key_id ORDER BY r.id DESC LIMIT ?",
-        (limit,),
-    ).fetchall()
+    """The last requests through the gateway, newest first, refused ones among them."""
+    return connection.execute(_REQUESTS + " ORDER BY r.id DESC LIMIT ?", (limit,)).fetchall()
 
 
 def refusals(connection: sqlite3.Connection, since: int) -> list[Row]:

@@ -99,6 +99,7 @@ class Attempt(SQLModel, table=True):
     exit_signal: int | None = None
     failure_code: str | None = None
     kept: int = 0
+    ended_boot_us: int | None = None
 
 
 class FindingRow(SQLModel, table=True):
@@ -232,3 +233,63 @@ class GpuSample(SQLModel, table=True):
     utilization: int | None = None
     temperature_c: int | None = None
     power_mw: int | None = None
+
+
+class Account(SQLModel, table=True):
+    __tablename__ = "accounts"
+    id: str = Field(primary_key=True)
+    balance: int
+
+
+class Entry(SQLModel, table=True):
+    __tablename__ = "entries"
+    id: int = Field(primary_key=True)
+    at: int
+    kind: str
+    key: str
+    deployment_id: str | None = Field(default=None, foreign_key="deployments.id")
+    attempt_id: str | None = Field(default=None, foreign_key="attempts.id")
+    amount: int
+    quantity: int | None = None
+    unit: str | None = None
+    price: int | None = None
+    starts: int | None = None
+    ends: int | None = None
+    estimated: int = 0
+    actor: str
+    note: str = ""
+    balance: int
+    hash: bytes
+
+
+class Posting(SQLModel, table=True):
+    __tablename__ = "postings"
+    entry_id: int = Field(primary_key=True, foreign_key="entries.id")
+    account: str = Field(primary_key=True)
+    amount: int
+
+
+class Spending(SQLModel, table=True):
+    __tablename__ = "spending"
+    day: int = Field(primary_key=True)
+    deployment_id: str = Field(primary_key=True)
+    amount: int
+
+
+class Meter(SQLModel, table=True):
+    __tablename__ = "meters"
+    attempt_id: str = Field(primary_key=True, foreign_key="attempts.id")
+    deployment_id: str = Field(foreign_key="deployments.id")
+    price: int
+    boot_id: str
+    cursor_us: int
+    cursor_at: int
+    carried: int = 0
+    closed: int = 0
+
+
+class TokenMeter(SQLModel, table=True):
+    __tablename__ = "token_meters"
+    deployment_id: str = Field(primary_key=True, foreign_key="deployments.id")
+    request_id: str
+    carried: int = 0

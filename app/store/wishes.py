@@ -14,6 +14,7 @@ from app.domain.ids import ulid
 from app.domain.status import Status
 from app.domain.text import clean_text
 from app.domain.variant import VariantSpec
+from app.store.purse import hold_hour
 from app.store.tables import Deployment, Event, Variant
 
 
@@ -23,7 +24,7 @@ def now_us() -> int:
 
 
 def launch(session: Session, name: str, spec: VariantSpec, replicas: int, actor: str) -> Deployment:
-    """Wish for a new deployment. Raises NAME_TAKEN."""
+    """Wish for a new deployment. Raises NAME_TAKEN, and BILLING_BELOW_MINIMUM unless an hour of it can be held."""
     if session.exec(_live(name)).first() is not None:
         raise StokerError("NAME_TAKEN", f"There is a deployment `{name}` already.")
     now = now_us()
@@ -40,14 +41,16 @@ def launch(session: Session, name: str, spec: VariantSpec, replicas: int, actor:
     deployment.variant_id = _add_variant(session, deployment.id, 1, spec, now)
     session.add(deployment)
     session.flush()
+    hold_hour(session, deployment, "BILLING_BELOW_MINIMUM", actor)
     _note(session, deployment, None, Status.REQUESTED, "launched", actor)
     return deployment
 
 
 def start(session: Session, name: str, actor: str) -> Deployment:
-    """Wish a deployment to run; what has failed is tried again."""
+    """Wish a deployment to run; what has failed is tried again. Raises BILLING_BLOCKED without money for an hour."""
     deployment = _lasting(session, name)
     deployment.wish, deployment.wish_at, deployment.stop_now = "running", now_us(), 0
+    hold_hour(session, deployment, "BILLING_BLOCKED", actor)
     return _wished(session, deployment, "start", actor)
 
 
@@ -63,6 +66,7 @@ def restart(session: Session, name: str, actor: str) -> Deployment:
     deployment = _lasting(session, name)
     deployment.wish, deployment.stop_now = "running", 0
     deployment.wish_at = deployment.restart_at = now_us()
+    hold_hour(session, deployment, "BILLING_BLOCKED", actor)
     return _wished(session, deployment, "restart", actor)
 
 
@@ -79,6 +83,9 @@ def change(session: Session, name: str, spec: VariantSpec, replicas: int, actor:
     before, number = _switch(session, deployment, spec)
     detail = f"variant {before} → {number}" if number != before else f"replicas {deployment.replicas} → {replicas}"
     deployment.replicas = replicas
+    if deployment.wish == "running":
+        # A rollout brings up one replica more than there are.
+        hold_hour(session, deployment, "BILLING_BLOCKED", actor, least=int(number != before))
     _wished(session, deployment, "change", actor, detail)
     return number
 
@@ -88,6 +95,7 @@ def mend(session: Session, name: str, spec: VariantSpec, what: str, actor: str) 
     deployment = _lasting(session, name)
     before, number = _switch(session, deployment, spec)
     deployment.wish, deployment.wish_at, deployment.stop_now = "running", now_us(), 0
+    hold_hour(session, deployment, "BILLING_BLOCKED", actor)
     detail = clean_text(what, 500) + (f" (variant {before} → {number})" if number != before else "")
     _wished(session, deployment, "fix", actor, detail)
     return number
@@ -103,6 +111,8 @@ def rollback(session: Session, name: str, number: int, actor: str) -> Deployment
     if found is None:
         raise StokerError("NOT_FOUND", f"`{name}` has no variant {number}.", f"List them: `stoker variants {name}`.")
     deployment.variant_id = found.id
+    if deployment.wish == "running":
+        hold_hour(session, deployment, "BILLING_BLOCKED", actor, least=int(found.id != current.id))
     return _wished(session, deployment, "rollback", actor, f"variant {current.number} → {number}")
 
 

@@ -51,6 +51,7 @@ async def _world(path: Path, look: Look, comes: Callable[[], None]) -> World:
             actor=Actor(home, "owner", {}, {}, lambda: None),
             backends={},
             gateway_up=True,
+            blocked={},
             shutting_down=False,
             resume=False,
         )

@@ -38,6 +38,20 @@ BAD = {
     "a fifth column": "UPDATE chat_turns SET place = 5",
     "a question to nobody": "UPDATE chat_turns SET deployment = ''",
     "settings that do not parse": "UPDATE chats SET settings = 'warm'",
+    "an entry that is changed": "UPDATE entries SET note = 'nothing to see'",
+    "an entry that is dropped": "DELETE FROM entries",
+    "a posting that is changed": "UPDATE postings SET amount = 1",
+    "a posting that is dropped": "DELETE FROM postings",
+    "an account that is dropped": "DELETE FROM accounts",
+    "an entry that is replaced": """INSERT OR REPLACE INTO entries (id, at, kind, key, amount, actor, balance, hash)
+        VALUES (1, 1, 'topup', 'topup:a', 1, 'eve', 1, zeroblob(32))""",
+    "an entry that leaves a gap": """INSERT INTO entries (id, at, kind, key, amount, actor, balance, hash)
+        VALUES (4, 1, 'topup', 'topup:b', 1, 'eve', 1, zeroblob(32))""",
+    "an entry without postings": """INSERT INTO entries (id, at, kind, key, amount, actor, balance, hash)
+        VALUES (3, 1, 'topup', 'topup:b', 1, 'eve', 1, zeroblob(32))""",
+    "a posting behind its entry": "INSERT INTO postings VALUES (2, 'available', 5)",
+    "a posting without an entry": "INSERT INTO postings VALUES (3, 'available', 5)",
+    "a meter that runs backwards": "UPDATE meters SET carried = -1",
     "a variant that is changed": "UPDATE variants SET spec = '{}'",
     "a variant that is dropped": "DELETE FROM variants",
 }

@@ -9,7 +9,9 @@ import pytest
 
 from app.domain.facts import Deployment
 from app.domain.failures import StokerError
+from app.domain.money import MICRO, Price
 from app.store import read, wishes
+from app.store.ledger import Book, held, top_up
 from app.store.write import Store
 from tests.store.spec import spec
 
@@ -152,3 +154,23 @@ class TestChange:
         with read.reading(path) as connection:
             found = read.deployment(connection, "demo")
             assert read.specs(connection, [found.variant_id]) == {found.variant_id: odd}
+
+
+def test_what_starts_holds_an_hour_or_is_refused_with_what_is_missing(store: Store) -> None:
+    priced = spec(price=Price(hour=3 * MICRO))
+    with pytest.raises(StokerError, match=r"BELOW_MINIMUM: An hour costs 6\.00, 6\.00 is"), store.write() as session:
+        wishes.launch(session, "demo", priced, 2, "ada")
+    with store.write() as session:
+        top_up(Book(session, 1), 10 * MICRO, "ada")
+    with store.write() as session:
+        demo = wishes.launch(session, "demo", priced, 2, "ada")
+    with store.write() as session:
+        wishes.stop(session, "demo", "ada")
+        wishes.start(session, "demo", "ada")
+        assert Book(session, 1).balance(held(demo.id)) == 6 * MICRO
+    with pytest.raises(StokerError, match=r"BELOW_MINIMUM: An hour costs 6\.00, 2\.00 is"), store.write() as session:
+        wishes.launch(session, "other", priced, 2, "ada")
+    with pytest.raises(StokerError, match=r"BLOCKED: An hour costs 15\.00, 5\.00 is missing"), store.write() as session:
+        wishes.change(session, "demo", priced, 5, "ada")
+    with store.write() as session:
+        wishes.launch(session, "free", spec(), 100, "ada")

@@ -1,0 +1,84 @@
+"""The bill of a real engine: right to the microsecond whatever is killed, and the end of what is not paid for."""
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.domain.money import HOUR_US, MICRO
+from app.store import read
+from tests.control.support import engines, wait_for
+from tests.e2e.stoker import Stoker, installed
+
+
+@pytest.fixture
+def stoker(tmp_path: Path) -> Iterator[Stoker]:
+    with installed(tmp_path) as stoker:
+        yield stoker
+
+
+def billing(stoker: Stoker, **settings: str) -> None:
+    """Write `[billing]` of the config."""
+    lines = [f'{name} = "{value}"' for name, value in settings.items()]
+    stoker.home.state.joinpath("config.toml").write_text("\n".join(["[billing]", *lines, ""]))
+
+
+def charges(stoker: Stoker) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = stoker.json("ledger", "--kind", "charge", "--last", "1000")
+    return found
+
+
+def test_the_bill_of_an_engine_whose_server_was_killed_twice(stoker: Stoker) -> None:
+    billing(stoker, hour="7200.50")
+    refused = stoker.run("launch", "smollm2", "--name", "demo", check=False)
+    assert "BILLING_BELOW_MINIMUM: An hour costs 7200.50 USD, 7200.50 is missing" in refused.stderr
+    stoker.run("topup", "20000")
+    stoker.launch()
+    engine = stoker.engine()
+    for _ in range(2):
+        assert stoker.answers()
+        server = stoker.pid("server")
+        os.kill(server, signal.SIGKILL)
+        wait_for(partial(_is_another, stoker, server), "another server")
+        wait_for(lambda: stoker.json("status")["server"] == "running", "the server to serve")
+    assert stoker.engine() == engine
+    stoker.run("stop", "demo", "--wait")
+    with read.reading(stoker.home.store) as connection:
+        (attempt,) = connection.execute("SELECT * FROM attempts").fetchall()
+    told = json.loads((stoker.home.attempts / attempt["id"] / "exit.json").read_text())
+    assert attempt["ended_boot_us"] == told["boot_us"]
+    rows = charges(stoker)
+    used = sum(row["quantity"] for row in rows)
+    # Between two clocks that started apart there are microseconds; a second would be an interval lost or doubled.
+    assert abs(used - (told["at"] - attempt["ready_at"])) < MICRO
+    assert all(a["ends"] == b["starts"] for a, b in pairwise(rows))
+    assert -sum(row["amount_micro"] for row in rows) == 7_200_500_000 * used // HOUR_US
+    balance = stoker.json("balance")
+    assert balance["balance_micro"] == 20_000 * MICRO + sum(row["amount_micro"] for row in rows)
+    assert stoker.json("ledger", "verify")["ok"]
+
+
+def test_a_cap_that_is_reached_stops_the_engine_and_says_why(stoker: Stoker) -> None:
+    billing(stoker, hour="3600", cap_launch="1.5")
+    stoker.run("topup", "10000")
+    stoker.launch()
+    wait_for(lambda: stoker.json("ps")[0]["status"] == "STOPPED", "the cap to stop it")
+    assert not engines(stoker.home)
+    failure = stoker.json("ps")[0]["failure"]
+    assert failure["code"] == "BILLING_BLOCKED"
+    assert "the cap for one launch is 1.50" in failure["evidence"]
+    again = stoker.run("start", "demo", "--wait", check=False)
+    assert again.returncode == 1
+    assert "BILLING_BLOCKED" in again.stderr
+    assert not engines(stoker.home)
+    assert stoker.json("ledger", "verify")["ok"]
+
+
+def _is_another(stoker: Stoker, killed: int) -> bool:
+    return stoker.pid("server") != killed
