@@ -3,6 +3,7 @@
 from typing import Any
 
 from app.domain.chat import Answer
+from app.domain.money import Price, format_amount, request_cost
 from app.render.cells import Cell, Line, line
 from app.render.words import UNKNOWN
 
@@ -31,6 +32,13 @@ def figure_parts(answer: Answer) -> tuple[str, str, str]:
         speed = f"at least {answer.least_speed:.0f}"
     counts = [UNKNOWN if count is None else str(count) for count in (answer.tokens_in, answer.tokens_out)]
     return f"TTFT {ttft}", f"{speed} tok/s", f"{counts[0]} in {counts[1]} out"
+
+
+def cost_part(answer: Answer, price: Price, currency: str) -> str:
+    """`0.0004 USD`: what an answer cost by itself; empty where the time of a replica is billed, or nothing."""
+    if price.free or price.basis != "token" or answer.tokens_in is None or answer.tokens_out is None:
+        return ""
+    return f"{format_amount(request_cost(price, answer.tokens_in, answer.tokens_out))} {currency}"
 
 
 def _milliseconds(us: int | None) -> int | None:

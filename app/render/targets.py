@@ -7,6 +7,7 @@ from app.domain.chat import Target
 from app.domain.facts import Deployment, Instance
 from app.domain.fleet import Fleet
 from app.domain.lifecycle import Phase, State
+from app.domain.money import FREE, Price
 from app.domain.status import derive
 from app.render.cells import Cell
 from app.render.states import instance_cell, status_cell
@@ -14,13 +15,14 @@ from app.render.states import instance_cell, status_cell
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One that can be asked: the `number` of the variant that answers, how it is, its model and engine."""
+    """One that can be asked: the `number` of the variant that answers, how it is, its model and engine, its price."""
 
     target: Target
     number: int
     state: Cell
     what: str
     serves: bool
+    price: Price = FREE
 
 
 def candidates(fleet: Fleet | None, numbers: Mapping[str, int]) -> list[Candidate]:
@@ -36,6 +38,7 @@ def candidates(fleet: Fleet | None, numbers: Mapping[str, int]) -> list[Candidat
                 status_cell(status, detail),
                 _what(fleet, deployment.variant_id),
                 bool(serving),
+                _price(fleet, deployment.variant_id),
             )
         )
         if len(serving) > 1:
@@ -62,6 +65,7 @@ def _variants(
             instance_cell(serving[variant_id].state, serving[variant_id].phase),
             _what(fleet, variant_id),
             True,
+            _price(fleet, variant_id),
         )
         for number, variant_id in each
     ]
@@ -70,6 +74,11 @@ def _variants(
 def _what(fleet: Fleet | None, variant_id: str) -> str:
     spec = fleet.specs.get(variant_id) if fleet else None
     return "" if spec is None else f"{spec.model.name} {spec.engine}"
+
+
+def _price(fleet: Fleet | None, variant_id: str) -> Price:
+    spec = fleet.specs.get(variant_id) if fleet else None
+    return FREE if spec is None else spec.price
 
 
 def _serves(instance: Instance) -> bool:

@@ -41,13 +41,13 @@ class TalkBoard(Vertical):
         column: TalkColumn
         turn: Turn
 
-    def __init__(self, *, glyphs: Glyphs, slow: bool, line: Callable[..., Line]) -> None:
-        """`line` makes pieces of text fit for a widget."""
+    def __init__(self, *, glyphs: Glyphs, slow: bool, line: Callable[..., Line], currency: str) -> None:
+        """`line` makes pieces of text fit for a widget; costs are in `currency`."""
         super().__init__()
         self.columns: list[TalkColumn] = []
         self._active = 0
         self._candidates: Sequence[Candidate] = ()
-        self._glyphs, self._slow, self._line = glyphs, slow, line
+        self._glyphs, self._slow, self._line, self._currency = glyphs, slow, line, currency
 
     def compose(self) -> ComposeResult:
         yield Lines(glyphs=self._glyphs, id="tabs")
@@ -86,7 +86,7 @@ class TalkBoard(Vertical):
         """Ask this one as well."""
         taken = {column.place for column in self.columns}
         place = next(n for n in range(1, COLUMNS + 1) if n not in taken)
-        column = TalkColumn(target, turns, place=place, glyphs=self._glyphs, slow=self._slow)
+        column = TalkColumn(target, turns, place=place, glyphs=self._glyphs, slow=self._slow, currency=self._currency)
         self.columns.append(column)
         self._active = len(self.columns) - 1
         self.query_one("#columns").mount(column)
@@ -155,7 +155,10 @@ class TalkBoard(Vertical):
         for n, column in enumerate(self.columns):
             here = n == self._active
             column.set_class(here, "-active")
-            column.set_head(self._head(column, known.get(column.target), here and many))
+            found = known.get(column.target)
+            column.set_head(self._head(column, found, here and many))
+            if found is not None:
+                column.set_price(found.price)
             sign = f"{self._glyphs.under_way} " if column.answering else ""
             tabs.append((f" {sign}{column.target.model} ", "accent" if here else "dim"))
         self.query_one("#tabs", Lines).set_lines([tabs])

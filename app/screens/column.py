@@ -11,8 +11,9 @@ from textual.timer import Timer
 
 from app.domain.chat import Answer, ChatSettings, Target, Turn, messages, request_body
 from app.domain.failures import StokerError
+from app.domain.money import FREE, Price
 from app.domain.text import safe, safe_block
-from app.render.answers import figure_parts
+from app.render.answers import cost_part, figure_parts
 from app.talk import Client, Progress
 from widgets.lines import Lines
 from widgets.prose import Block, Prose
@@ -49,13 +50,20 @@ class TalkColumn(Vertical):
         turn: Turn
 
     def __init__(
-        self, target: Target, turns: tuple[Turn, ...] = (), *, place: int, glyphs: Glyphs, slow: bool = False
+        self,
+        target: Target,
+        turns: tuple[Turn, ...] = (),
+        *,
+        place: int,
+        glyphs: Glyphs,
+        slow: bool = False,
+        currency: str = "",
     ) -> None:
         """`place` numbers the columns of a conversation from 1 on; a column keeps its own as long as it is there."""
         super().__init__()
         self.target, self.place = target, place
         self.turns = list(turns)
-        self._glyphs = glyphs
+        self._glyphs, self._currency, self._price = glyphs, currency, FREE
         self._every = SLOW_SHOW_S if slow else SHOW_S
         self._asking: Asking | None = None
         self._body: dict[str, Any] | None = None
@@ -88,6 +96,12 @@ class TalkColumn(Vertical):
     def set_head(self, line: Line) -> None:
         """What stands above: who is asked, and how that one is."""
         self._head.set_lines([line])
+
+    def set_price(self, price: Price) -> None:
+        """What an answer of this one costs."""
+        if price != self._price:
+            self._price = price
+            self._draw_foot()
 
     def ask(self, client: Client, question: str, body: dict[str, Any]) -> None:
         """Send `body`, the conversation so far and `question` behind it, and show the answer as it comes."""
@@ -199,6 +213,8 @@ class TalkColumn(Vertical):
                 figures.append((f"{text} fastest", "accent") if best else (text, "dim"))
         if answer.tokens_out is not None:
             figures.append((counts, "dim"))
+        if cost := cost_part(answer, self._price, self._currency):
+            figures.append((cost, "dim"))
         if answer.request_id:
             figures.append((f"id {safe(answer.request_id, 64)}", "dim"))
         return figures

@@ -89,7 +89,9 @@ class PlaygroundScreen(ConsoleScreen):
         yield Lines([(), [(" Nothing is launched yet: there is nobody to ask.", "plain")]], glyphs=glyphs, id="nobody")
         with Horizontal(id="talk"):
             yield PastChats(glyphs=glyphs, id="history")
-            yield TalkBoard(glyphs=glyphs, slow=self.console.options.slow, line=self.line)
+            yield TalkBoard(
+                glyphs=glyphs, slow=self.console.options.slow, line=self.line, currency=self.console.currency
+            )
         yield Rule(glyphs=glyphs)
         yield SettingsDrawer(glyphs=glyphs, id="settings")
         with Horizontal(id="ask"):

@@ -16,13 +16,16 @@ from tests.widgets.support import screen_of, until
 
 
 @contextmanager
-def talking(path: Path, *names: str) -> Iterator[tuple[Scribe, Engine]]:
-    """A home with deployments of these names, each serving, and the engine that stands for its gateway."""
+def talking(path: Path, *names: str, **base: Any) -> Iterator[tuple[Scribe, Engine]]:
+    """A home with deployments of these names, each serving, and the engine that stands for its gateway.
+
+    `base` is what their variants have that is not the usual.
+    """
     engine = Engine()
     try:
         with Scribe(path) as scribe:
             for name in names:
-                instance = scribe.instance(scribe.deployment(name))
+                instance = scribe.instance(scribe.deployment(name, base=base))
                 scribe.attempt(instance)
             scribe.up(engine.url)
             yield scribe, engine

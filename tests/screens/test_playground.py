@@ -11,6 +11,7 @@ import pytest
 from rich.cells import cell_len
 from textual.events import Paste
 
+from app.domain.money import Price, format_amount
 from app.settings import Home
 from app.store.migrate import schema_version
 from tests.gateway.engine import BEHAVIOURS, PROMPT_TOKENS, WORDS, Call, Engine, saying
@@ -71,6 +72,18 @@ def test_a_conversation(tmp_path: Path, size: tuple[int, int]) -> None:
 
         visit(scribe.home, scene, size)
         assert [m["content"] for m in bodies(engine)[1]["messages"]] == ["Which ports?", "".join(LONG), "And then?"]
+
+
+def test_an_answer_that_is_billed_by_its_tokens_says_what_it_cost(tmp_path: Path) -> None:
+    price = Price(token_in=2_000_000, token_out=10_000_000, basis="token")
+    with talking(tmp_path, "demo", price=price) as (scribe, _):
+
+        async def scene(person: Person) -> None:
+            await opened(person)
+            await person.asks("Ports?")
+            await person.sees(f"{PROMPT_TOKENS} in 3 out · {format_amount(2 * PROMPT_TOKENS + 10 * 3)} USD")
+
+        visit(scribe.home, scene)
 
 
 @pytest.mark.parametrize("size", SIZES)
