@@ -91,6 +91,11 @@ class Deployment:
     restart_at: int | None = None
     instances: tuple[Instance, ...] = ()
 
+    @property
+    def failed(self) -> Instance | None:
+        """The instance whose failure is the deployment's, None if none has failed."""
+        return next((i for i in self.instances if i.state is State.FAILED and i.failure_code), None)
+
 
 @dataclass(frozen=True, slots=True)
 class Ended:

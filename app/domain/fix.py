@@ -7,6 +7,9 @@ from dataclasses import dataclass, field, replace
 from app.domain.fitting import Card, Memory
 from app.domain.variant import FlagValue, ModelRef, VariantSpec
 
+MOST = 9
+"""Options of one failure: as many as there are keys for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fix:

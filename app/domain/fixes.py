@@ -11,13 +11,10 @@ from dataclasses import replace
 from app.domain import host_fixes
 from app.domain.engines import nearest
 from app.domain.failures import CATALOGUE
-from app.domain.fix import Fix, Options, Situation, copied, digits_of, flagged, option
+from app.domain.fix import MOST, Fix, Options, Situation, copied, digits_of, flagged, option
 from app.domain.memory_fixes import for_memory
 from app.domain.text import safe
 from app.domain.variant import FlagValue, VariantSpec
-
-MOST = 9
-"""Options of one failure: as many as there are keys for."""
 
 
 def options(situation: Situation) -> list[Fix]:

@@ -20,7 +20,6 @@ from app.domain.fitting import Card
 from app.domain.fix import Fix, Situation
 from app.domain.fixes import change_of, options
 from app.domain.hosts import LOCAL
-from app.domain.lifecycle import State
 from app.domain.variant import ModelRef, VariantSpec
 from app.launch.memory import memory_of
 from app.launch.models import local_models, resolve
@@ -42,14 +41,9 @@ _QUANTISATION = re.compile(r"[-._](i?q\d\w*|f16|f32|bf16|mxfp4\w*|fp8)$", re.IGN
 _HUB_PATH = re.compile(r"models--([^/]+?)--([^/]+)/snapshots/")
 
 
-def failed_instance(deployment: Deployment) -> Instance | None:
-    """The instance whose failure is the deployment's, None if none has failed."""
-    return next((i for i in deployment.instances if i.state is State.FAILED and i.failure_code), None)
-
-
 def fixes_of(home: Home, deployment: Deployment) -> list[Fix]:
     """What would mend `deployment`, the best first; empty if nothing has failed."""
-    instance = failed_instance(deployment)
+    instance = deployment.failed
     if instance is None or instance.failure_code is None:
         return []
     with read.reading(home.store) as connection:
@@ -77,7 +71,7 @@ class KnownFixes:
 
     def of(self, deployment: Deployment | None) -> list[Fix]:
         """The same as `fixes_of`; empty for None."""
-        instance = None if deployment is None else failed_instance(deployment)
+        instance = None if deployment is None else deployment.failed
         if deployment is None or instance is None:
             return []
         about = instance.id, instance.failed_at, instance.retry_at
@@ -94,7 +88,7 @@ def apply_fix(session: "Session", home: Home, deployment: Deployment, fix: Fix, 
     """
     from app.store import wishes
 
-    instance = failed_instance(deployment)
+    instance = deployment.failed
     if fix.command:
         raise StokerError("CONFIG_INVALID", f"`{fix.title}` is a command for this host.", f"Run it: {fix.command}")
     with read.reading(home.store) as connection:

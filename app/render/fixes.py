@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from app.domain.fix import Fix
-from app.domain.fixes import MOST
+from app.domain.fix import MOST, Fix
 from app.domain.text import cell_width, safe
 from app.render.cells import Cell, Line, line
 

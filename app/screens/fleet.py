@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on
 from textual.binding import BindingType
@@ -14,7 +14,6 @@ from app.domain.fix import Fix
 from app.domain.fleet import Fleet
 from app.domain.money import round_amount
 from app.feed import Rate, Traffic, traffic
-from app.launch.mend import KnownFixes, failed_instance
 from app.machines import MachineReader, Machines
 from app.render import deployment as render
 from app.render.cells import Line as RenderLine
@@ -36,6 +35,9 @@ from widgets.lines import Lines
 from widgets.prompt import CommandLine
 from widgets.spans import Line, Span
 from widgets.table import LineTable
+
+if TYPE_CHECKING:
+    from app.launch.mend import KnownFixes
 
 WIDE = 100
 """From this width on every column has a place of its own; below, model, engine and backend share one."""
@@ -114,10 +116,15 @@ class FleetScreen(ConsoleScreen):
     def read(self, home: Home, fleet: Fleet | None) -> Any:
         if fleet is None or not fleet.deployments:
             return self._examined(home)
-        self._known = self._known or KnownFixes(home)
         selected = next((d for d in fleet.deployments if d.name == self.console.selected), None)
-        fixes = self._known.of(selected)
+        fixes = [] if selected is None or selected.failed is None else self._fixes_of(home, selected)
         return Facts(traffic(home, fleet.now), self._reader.read(home, fleet.now), self.console.selected, fixes)
+
+    def _fixes_of(self, home: Home, deployment: Deployment) -> list[Fix]:
+        from app.launch.mend import KnownFixes  # with the estimator behind it, not for the first frame
+
+        self._known = self._known or KnownFixes(home)
+        return self._known.of(deployment)
 
     def _examined(self, home: Home) -> list[RenderLine]:
         from app.launch.doctor import examine  # not for the first frame of those who have deployments
@@ -220,7 +227,7 @@ class FleetScreen(ConsoleScreen):
 
     def _detail(self, document: Document, deployment: Deployment, fleet: Fleet) -> list[Line]:
         up = f"up {span(fleet.now - ready)}" if (ready := _up_since(deployment)) else ""
-        failed = failed_instance(deployment)
+        failed = deployment.failed
         if failed is not None:
             up = f"{failed.name} failed {ago(fleet.now, failed.failed_at)}, attempt {_attempt(failed)}"
         about = " · ".join(filter(None, (up, document["url"] or "no gateway yet", f'model "{document["name"]}"')))

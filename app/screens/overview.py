@@ -9,7 +9,6 @@ from app.domain.fleet import Fleet
 from app.domain.flight import Mark
 from app.domain.variant import VariantSpec
 from app.feed import Rate, Traffic
-from app.launch.mend import failed_instance
 from app.render import cells, detail
 from app.render import deployment as render
 from app.render.deployment import Document
@@ -75,7 +74,7 @@ class Overview:
         card: list[Line] = []
         if self.instance is not None and (fail := render.failure(self.instance, deployment.name)) is not None:
             most = 4 if self.wide else 2
-            fixes = self.facts.fixes if self.instance is failed_instance(deployment) else ()
+            fixes = self.facts.fixes if self.instance is deployment.failed else ()
             card = self._lines(detail.failure_card(self.instance, fail, fixes, width, self.now, most))
         shown = [head, card]
         if not self.wide:

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from app.domain.failures import CATALOGUE
 from app.domain.fitting import Card, Memory, smaller_context
-from app.domain.fix import Fix, Situation
-from app.domain.fixes import MOST, change_of, options
+from app.domain.fix import MOST, Fix, Situation
+from app.domain.fixes import change_of, options
 from app.domain.variant import ModelRef, VariantSpec
 
 MIB = 2**20
