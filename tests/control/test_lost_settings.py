@@ -48,7 +48,7 @@ def test_values_that_are_lost_are_said_to_be(tmp_path: Path) -> None:
 def own_preset() -> str:
     """The preset of llama.cpp under a name of the user's own."""
     shipped = (resources.files("assets") / "engines.toml").read_text("utf-8")
-    return shipped.replace('["llama.cpp"]', "[mine]")
+    return shipped.replace('["llama.cpp"', "[mine")
 
 
 def failure(home: Home, name: str) -> tuple[str | None, str]:
