@@ -19,18 +19,20 @@ def stoker(tmp_path: Path) -> Iterator[Stoker]:
         yield stoker
 
 
-def launch_and_freeze(stoker: Stoker) -> None:
-    """Launch, and stop the engine with SIGSTOP as soon as it is there."""
+def freeze_a_start(stoker: Stoker) -> Any:
+    """Launch, stop the engine with SIGSTOP before it is ready, and wait for the end of it: the failure."""
     stoker.json("launch", "smollm2", "--name", "demo", "--ctx", "256", "--seqs", "1")
-    wait_for(lambda: bool(engines(stoker.home)), "an engine")
-    os.kill(stoker.engine(), signal.SIGSTOP)
-
-
-def failed(stoker: Stoker) -> Any:
-    wait_for(lambda: stoker.json("ps")[0]["status"] in ("FAILED", "DEPLOYED"), "an end of it")
-    row = stoker.json("ps")[0]
-    assert row["status"] == "FAILED"
-    return row["failure"]
+    frozen: set[int] = set()
+    while True:
+        wait_for(lambda: bool(engines(stoker.home).keys() - frozen), "an engine")
+        (engine,) = engines(stoker.home).keys() - frozen
+        os.kill(engine, signal.SIGSTOP)
+        wait_for(lambda: stoker.json("ps")[0]["status"] in ("FAILED", "DEPLOYED"), "an end of it")
+        row = stoker.json("ps")[0]
+        if row["status"] == "FAILED":
+            return row["failure"]
+        frozen.add(engine)
+        os.kill(engine, signal.SIGKILL)  # it was ready before it could be stopped: the next start, then
 
 
 def configure(stoker: Stoker, **seconds: float) -> None:
@@ -40,8 +42,7 @@ def configure(stoker: Stoker, **seconds: float) -> None:
 
 def test_a_start_that_stands_still_is_given_up(stoker: Stoker) -> None:
     configure(stoker, start_stall=2.0)
-    launch_and_freeze(stoker)
-    failure = failed(stoker)
+    failure = freeze_a_start(stoker)
     assert (failure["code"], failure["retry_at"]) == ("STARTUP_TIMEOUT", None)
     assert "no line, no byte and no memory taken for" in failure["evidence"]
     assert " UTC" in failure["evidence"]
@@ -50,8 +51,7 @@ def test_a_start_that_stands_still_is_given_up(stoker: Stoker) -> None:
 
 def test_no_start_takes_longer_than_the_ceiling(stoker: Stoker) -> None:
     configure(stoker, start_ceiling=1.0)
-    launch_and_freeze(stoker)
-    failure = failed(stoker)
+    failure = freeze_a_start(stoker)
     assert failure["code"] == "STARTUP_TIMEOUT"
     assert "s after its start at" in failure["evidence"]
     assert time.time_ns() // 1_000 - failure["at"] < 60_000_000
