@@ -131,6 +131,9 @@ class Follower:
             # A lost connection ends the stream just as the container's end does.
             return not api.inspect_container(self._container)["State"]["Running"]
         finally:
+            if self._stream is not None:
+                # A stream that is broken off has its connection in no pool, and its own close leaves the socket open.
+                self._stream._response.close()
             self._stream = None
             api.close()
 
