@@ -17,6 +17,16 @@ from widgets.theme import UNICODE, Glyphs, Inks, inks
 
 HEADER = 1
 """Lines above the first row."""
+KEYS: list[BindingType] = [
+    Binding("j,down", "move(1)", "Down", show=False, id="table.down"),
+    Binding("k,up", "move(-1)", "Up", show=False, id="table.up"),
+    Binding("g,home", "first", "First", show=False, id="table.first"),
+    Binding("G,end", "last", "Last", show=False, id="table.last"),
+    Binding("pagedown", "page(1)", "Page down", show=False, id="table.page_down"),
+    Binding("pageup", "page(-1)", "Page up", show=False, id="table.page_up"),
+    Binding("enter", "select", "Open", show=False, id="table.select"),
+]
+"""The keys of every table, by the names that a keymap knows them by."""
 
 
 class LineTable(ScrollView, can_focus=True, inherit_bindings=False):
@@ -37,15 +47,7 @@ class LineTable(ScrollView, can_focus=True, inherit_bindings=False):
         color: $foreground;
     }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("j,down", "move(1)", "Down", show=False, id="table.down"),
-        Binding("k,up", "move(-1)", "Up", show=False, id="table.up"),
-        Binding("g,home", "first", "First", show=False, id="table.first"),
-        Binding("G,end", "last", "Last", show=False, id="table.last"),
-        Binding("pagedown", "page(1)", "Page down", show=False, id="table.page_down"),
-        Binding("pageup", "page(-1)", "Page up", show=False, id="table.page_up"),
-        Binding("enter", "select", "Open", show=False, id="table.select"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = KEYS
 
     @dataclass
     class RowHighlighted(Message):

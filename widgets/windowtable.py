@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from textual import events
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.geometry import Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
@@ -13,10 +13,8 @@ from textual.strip import Strip
 
 from widgets.columns import MARGIN, Column, Placed, header, lay_out, row
 from widgets.spans import Line, Span
+from widgets.table import HEADER, KEYS
 from widgets.theme import UNICODE, Glyphs, Inks, inks
-
-HEADER = 1
-"""Lines above the first row."""
 
 
 class WindowTable(ScrollView, can_focus=True, inherit_bindings=False):
@@ -33,15 +31,7 @@ class WindowTable(ScrollView, can_focus=True, inherit_bindings=False):
         color: $foreground;
     }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("j,down", "move(1)", "Down", show=False, id="table.down"),
-        Binding("k,up", "move(-1)", "Up", show=False, id="table.up"),
-        Binding("g,home", "first", "First", show=False, id="table.first"),
-        Binding("G,end", "last", "Last", show=False, id="table.last"),
-        Binding("pagedown", "page(1)", "Page down", show=False, id="table.page_down"),
-        Binding("pageup", "page(-1)", "Page up", show=False, id="table.page_up"),
-        Binding("enter", "select", "Open", show=False, id="table.select"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = KEYS
 
     @dataclass
     class Wanted(Message):
