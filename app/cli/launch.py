@@ -44,6 +44,7 @@ _OPTIONS = (
         help="A variable for the engine, kept apart; NAME alone takes it from here.",
     ),
     click.option("--set", "flags", type=SettingType(), multiple=True, help="A flag of the engine itself."),
+    click.option("--force", is_flag=True, help="Go past checks that fail by an estimate, as by too little memory."),
 )
 
 

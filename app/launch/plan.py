@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +11,8 @@ from app.domain.engines import CONTAINERS, Preset, compute_threads, render_comma
 from app.domain.failures import StokerError
 from app.domain.money import FREE
 from app.domain.variant import FlagValue, VariantSpec
-from app.launch.checks import Check, check_fit, check_name, check_spec, from_error
+from app.launch.asking import Question, ask_all
+from app.launch.checks import Check, check_fit, check_image, check_name, check_spec, forced, from_error
 from app.launch.fit import Fit, fit
 from app.launch.models import resolve, slug
 from app.launch.money import check_balance, check_plan
@@ -28,6 +29,7 @@ class Plan:
     """What would be launched. `spec` is None when the model could not be found; `command` is what would be started.
 
     `base` is what a name is made from where none was given, `fit` how one replica fits this machine if that is known.
+    `waiting` are the checks that have not ended yet, by name: none in a plan that is whole.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Plan:
     command: tuple[str, ...] = ()
     base: str = ""
     fit: Fit | None = None
+    waiting: tuple[str, ...] = ()
 
     @property
     def failure(self) -> Check | None:
@@ -66,8 +69,16 @@ class Plan:
         }
 
 
-def plan_launch(options: Options, home: Home, presets: Mapping[str, Preset], taken: Collection[str]) -> Plan:
-    """The plan of a new deployment. `taken` are the names in use; without a name one is made from the model's."""
+Watch = Callable[[Plan], None]
+
+
+def plan_launch(
+    options: Options, home: Home, presets: Mapping[str, Preset], taken: Collection[str], watch: Watch | None = None
+) -> Plan:
+    """The plan of a new deployment. `taken` are the names in use; without a name one is made from the model's.
+
+    `watch` is told the plan as far as it is known, again and again while its checks end.
+    """
     try:
         model = resolve(options.model or "", home)
     except StokerError as error:
@@ -86,9 +97,9 @@ def plan_launch(options: Options, home: Home, presets: Mapping[str, Preset], tak
     )
     base = slug(model)
     name = options.name if options.name is not None else free_name(base, taken)
-    merged, pinned = pin(_merge(spec, options), options.image)
-    plan = _finish(name, options.replicas or 1, merged, presets, home, (check_name(name, taken), *pinned))
-    return replace(plan, base=base)
+    replicas = options.replicas or 1
+    draft = Plan(name, replicas, (check_name(name, taken),), base=base)
+    return _check(draft, _merge(spec, options), presets, home, _Manner(replicas, options, watch))
 
 
 def plan_change(
@@ -100,17 +111,16 @@ def plan_change(
     except StokerError as error:
         return Plan(name, options.replicas or replicas, (from_error("model", error),))
     merged = _merge(replace(spec, model=model, engine=options.engine or spec.engine), options)
-    merged, pinned = pin(merged, options.image)
     # What runs is paid for already: only what is added to it is not.
     wanted = options.replicas or replicas
-    return _finish(name, wanted, merged, presets, home, pinned, max(0, wanted - replicas))
+    return _check(Plan(name, wanted, ()), merged, presets, home, _Manner(max(0, wanted - replicas), options))
 
 
 def plan_variant(
     name: str, spec: VariantSpec, replicas: int, presets: Mapping[str, Preset], home: Home, added: int = 0
 ) -> Plan:
     """The plan of running `spec` as deployment `name`, which exists, with `added` replicas more than it has."""
-    return _finish(name, replicas, spec, presets, home, (), added)
+    return _check(Plan(name, replicas, ()), spec, presets, home, _Manner(added))
 
 
 def free_name(base: str, taken: Collection[str]) -> str:
@@ -141,28 +151,73 @@ def _merge(spec: VariantSpec, options: Options) -> VariantSpec:
     )
 
 
-def _finish(
-    name: str,
-    replicas: int,
-    spec: VariantSpec,
-    presets: Mapping[str, Preset],
-    home: Home,
-    checks: tuple[Check, ...],
-    added: int | None = None,
-) -> Plan:
-    settings = load_settings(home)
-    price = FREE if added == 0 else spec.price
-    money = check_balance(home, settings, price, replicas if added is None else added)
-    checks = (*checks, *check_spec(spec, presets, home), money, check_plan(home, settings, name, replicas))
-    command: tuple[str, ...] = ()
-    found: Fit | None = None
-    if all(check.result != "fail" for check in checks):
-        found, check = _fit(spec, home)
-        checks = (*checks, *check)
-        threads = compute_threads(os.cpu_count())
-        command = render_command(presets[spec.engine], spec, name, sys.executable, threads)
-        command = docker_run(presets[spec.engine], spec, command)
-    return Plan(name, replicas, checks, spec, command, fit=found)
+@dataclass(frozen=True, slots=True)
+class _Manner:
+    """How a plan is checked: how many replicas are to be paid for beyond those that run, what was asked for (None:
+    nothing new), and who watches."""
+
+    added: int
+    options: Options | None = None
+    watch: Watch | None = None
+
+
+@dataclass(slots=True)
+class _Found:
+    """The configuration, with what its questions find out beside their checks."""
+
+    spec: VariantSpec
+    fit: Fit | None = None
+
+
+def _check(draft: Plan, spec: VariantSpec, presets: Mapping[str, Preset], home: Home, manner: _Manner) -> Plan:
+    """`draft` with all its checks: at once those that this machine knows, side by side those that may take a while."""
+    found = _Found(spec)
+    local = tuple(check_spec(spec, presets, home))
+    questions = _questions(draft, found, presets, home, manner, all(check.result != "fail" for check in local))
+
+    def so_far(checks: tuple[Check, ...], waiting: tuple[str, ...]) -> Plan:
+        every = (*draft.checks, *local, *checks)
+        if manner.options is not None and manner.options.force:
+            every = tuple(map(forced, every))
+        plan = replace(draft, checks=every, spec=found.spec, fit=found.fit, waiting=waiting)
+        return plan if plan.failure else replace(plan, command=_command(found.spec, presets, draft.name))
+
+    def told(checks: tuple[Check, ...], waiting: tuple[str, ...]) -> None:
+        if manner.watch is not None:
+            manner.watch(so_far(checks, waiting))
+
+    told((), tuple(question.name for question in questions))
+    return so_far(ask_all(questions, told), ())
+
+
+def _questions(
+    draft: Plan, found: _Found, presets: Mapping[str, Preset], home: Home, manner: _Manner, sound: bool
+) -> list[Question]:
+    """What has to be asked elsewhere or reckoned out; of the configuration only if it is `sound` as far as it shows."""
+    settings, spec, options = load_settings(home), found.spec, manner.options
+    price = FREE if manner.added == 0 else spec.price
+
+    def image() -> Iterator[Check]:
+        if options is not None:
+            found.spec, checks = pin(spec, options.image)
+            yield from checks
+        yield check_image(found.spec, presets[spec.engine], home)
+
+    def fits() -> Iterable[Check]:
+        found.fit, checks = _fit(spec, home)
+        return checks
+
+    return [
+        *([Question("image", image)] if sound and spec.backend == CONTAINERS else []),
+        Question("balance", lambda: [check_balance(home, settings, price, manner.added)]),
+        Question("plan", lambda: [check_plan(home, settings, draft.name, draft.replicas)]),
+        *([Question("fit", fits)] if sound else []),
+    ]
+
+
+def _command(spec: VariantSpec, presets: Mapping[str, Preset], name: str) -> tuple[str, ...]:
+    preset = presets[spec.engine]
+    return docker_run(preset, spec, render_command(preset, spec, name, sys.executable, compute_threads(os.cpu_count())))
 
 
 def _fit(spec: VariantSpec, home: Home) -> tuple[Fit | None, list[Check]]:

@@ -41,6 +41,26 @@ def test_what_the_machine_can_never_hold_is_refused(tmp_path: Path, monkeypatch:
     assert found.to_json()["ok"] is False
 
 
+def test_an_estimate_can_be_overruled_and_nothing_else_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine(monkeypatch, 64 * MIB, 60 * MIB)
+    forced = plan(tmp_path, context=100_000, seqs=4, force=True)
+    assert forced.failure is None
+    assert (forced.checks[-1].name, forced.checks[-1].result) == ("fit", "warn")
+    assert forced.command
+    assert plan(tmp_path, name="Not a name", force=True).failure is not None
+
+
+def test_what_is_known_so_far_is_told_while_the_checks_end(tmp_path: Path) -> None:
+    path = written(tmp_path, {"m.gguf": small_gguf()}) / "m.gguf"
+    home = Home(tmp_path / "home", tmp_path / "home")
+    told: list[Plan] = []
+    whole = plan_launch(Options(model=str(path)), home, load_presets(home), (), told.append)
+    assert told[0].waiting == ("balance", "plan", "fit")
+    assert {"name", "engine", "model"} <= {check.name for check in told[0].checks}
+    assert told[-1] == whole
+    assert (whole.waiting, whole.failure) == ((), None)
+
+
 def test_what_others_use_now_is_only_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     machine(monkeypatch, 1_024 * MIB, 48 * MIB)
     found = plan(tmp_path, context=16_384)
