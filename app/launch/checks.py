@@ -104,23 +104,27 @@ def check_spec(spec: VariantSpec, presets: Mapping[str, Preset], home: Home) -> 
 
 
 def check_fit(found: Fit) -> Check:
-    """One replica fits the memory that is there: refused only if the machine could never hold it.
+    """One replica fits the memory that is there, as far as that can be estimated.
 
-    Weights are pages of their file, which the kernel may drop, and what others use now they may give back.
+    Of host memory only what the machine could never hold is refused: weights are pages of their file, which the kernel
+    may drop, and what others use now they may give back. A GPU gives nothing back, and whoever is there stays.
     """
-    need, most = found.estimate.total, found.estimate.band[1]
-    about = f"about {_gib(need)} GiB"
-    remedy = CATALOGUE["HOST_OOM"].remedy
+    code = "GPU_INCOMPATIBLE" if found.on_gpu else "HOST_OOM"
+    about = f"about {_gib(found.need)} GiB"
+    remedy = CATALOGUE[code].remedy
     if found.context:
         remedy = f"At most {found.context:,} tokens fit: `--ctx {found.context}`."
-    if need > found.total:
-        text = f"{about} are more than the {_gib(found.total)} GiB of this machine."
-        return Check("fit", "fail", text, "HOST_OOM", f"{remedy} Estimated: `--force` tries it.", forcible=True)
-    if need > found.limit:
-        return Check("fit", "warn", f"{about}, {_gib(found.limit)} GiB may be used", "HOST_OOM", remedy)
-    if most > found.limit:
-        return Check("fit", "warn", f"{about}, close to the {_gib(found.limit)} GiB there are", "HOST_OOM", remedy)
-    return passed("fit", f"{about} of memory, estimated")
+    refused = f"{remedy} Estimated: `--force` tries it."
+    if found.need > found.total:
+        text = f"{about} are more than the {_gib(found.total)} GiB of {found.place}."
+        return Check("fit", "fail", text, code, refused, forcible=True)
+    if found.on_gpu and found.estimate.fits is False:
+        return Check("fit", "fail", f"{found.estimate.why}.", code, refused, forcible=True)
+    if found.need > found.limit:
+        return Check("fit", "warn", f"{about}, {_gib(found.limit)} GiB may be used", code, remedy)
+    if found.most > found.limit:
+        return Check("fit", "warn", f"{about}, close to the {_gib(found.limit)} GiB there are", code, remedy)
+    return passed("fit", f"{about} of {found.place if found.on_gpu else 'memory'}, estimated")
 
 
 def _gib(size: int) -> str:

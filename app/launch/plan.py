@@ -221,12 +221,7 @@ def _command(spec: VariantSpec, presets: Mapping[str, Preset], name: str) -> tup
 
 
 def _fit(spec: VariantSpec, home: Home) -> tuple[Fit | None, list[Check]]:
-    """How `spec` fits this machine, and the check that says so; what cannot be estimated is only a warning.
-
-    Nothing is said of another host's memory, of a GPU's, or of weights that are not here.
-    """
-    if spec.host or spec.gpus or spec.model.source == "hub":
-        return None, []
+    """How `spec` fits, and the check that says so; what cannot be estimated is only a warning."""
     try:
         found = fit(spec, home)
     except StokerError as error:
