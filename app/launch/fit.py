@@ -144,11 +144,16 @@ def _facts(spec: VariantSpec, home: Home) -> ModelFacts:
     found = at_hand(spec.model, home) or spec.model
     if found.source == "hub":
         return _learnt(found.path, home)
+    return facts_of(found.path)
+
+
+def facts_of(path: str) -> ModelFacts:
+    """What a file or folder of this machine holds. Raises MODEL_NOT_FOUND and MODEL_LOAD_ERROR."""
     try:
-        facts = Path(found.path).stat()
+        facts = Path(path).stat()
     except OSError as error:
-        raise StokerError("MODEL_NOT_FOUND", f"`{found.path}` cannot be read: {error.strerror}.") from error
-    return _read(found.path, facts.st_size, facts.st_mtime_ns)
+        raise StokerError("MODEL_NOT_FOUND", f"`{path}` cannot be read: {error.strerror}.") from error
+    return _read(path, facts.st_size, facts.st_mtime_ns)
 
 
 @lru_cache(maxsize=8)

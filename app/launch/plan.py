@@ -10,6 +10,7 @@ from app.domain.containers import docker_run
 from app.domain.engines import CONTAINERS, Preset, compute_threads, render_command
 from app.domain.failures import StokerError
 from app.domain.money import FREE
+from app.domain.sizes import Size
 from app.domain.variant import FlagValue, VariantSpec
 from app.launch.asking import Question, ask_all
 from app.launch.checks import Check, check_fit, check_image, check_name, check_spec, forced, from_error
@@ -18,6 +19,7 @@ from app.launch.models import resolve, slug
 from app.launch.money import check_balance, check_plan
 from app.launch.options import Options
 from app.launch.pinning import pin
+from app.launch.sizing import size_up, sized
 from app.settings import Home, load_settings
 
 DEFAULT_ENGINE = "llama.cpp"
@@ -29,7 +31,8 @@ class Plan:
     """What would be launched. `spec` is None when the model could not be found; `command` is what would be started.
 
     `base` is what a name is made from where none was given, `fit` how one replica fits this machine if that is known.
-    `waiting` are the checks that have not ended yet, by name: none in a plan that is whole.
+    `sizes` are those that it may have there. `waiting` are the checks that have not ended yet, by name: none in a plan
+    that is whole.
     """
 
     name: str
@@ -39,6 +42,7 @@ class Plan:
     command: tuple[str, ...] = ()
     base: str = ""
     fit: Fit | None = None
+    sizes: tuple[Size, ...] = ()
     waiting: tuple[str, ...] = ()
 
     @property
@@ -98,8 +102,15 @@ def plan_launch(
     base = slug(model)
     name = options.name if options.name is not None else free_name(base, taken)
     replicas = options.replicas or 1
-    draft = Plan(name, replicas, (check_name(name, taken),), base=base)
-    return _check(draft, _merge(spec, options), presets, home, _Manner(replicas, options, watch))
+    checks = [check_name(name, taken)]
+    usual = wanted = _merge(spec, options)
+    if options.size is not None and preset is not None:
+        try:
+            wanted = _merge(sized(usual, options.size, preset, home), options)
+        except StokerError as error:
+            checks.append(from_error("size", error))
+    draft = Plan(name, replicas, tuple(checks), base=base)
+    return _check(draft, wanted, presets, home, _Manner(replicas, options, watch, usual))
 
 
 def plan_change(
@@ -154,11 +165,12 @@ def _merge(spec: VariantSpec, options: Options) -> VariantSpec:
 @dataclass(frozen=True, slots=True)
 class _Manner:
     """How a plan is checked: how many replicas are to be paid for beyond those that run, what was asked for (None:
-    nothing new), and who watches."""
+    nothing new), who watches, and what it would be without a size, if its sizes are wanted."""
 
     added: int
     options: Options | None = None
     watch: Watch | None = None
+    usual: VariantSpec | None = None
 
 
 @dataclass(slots=True)
@@ -167,6 +179,7 @@ class _Found:
 
     spec: VariantSpec
     fit: Fit | None = None
+    sizes: tuple[Size, ...] = ()
 
 
 def _check(draft: Plan, spec: VariantSpec, presets: Mapping[str, Preset], home: Home, manner: _Manner) -> Plan:
@@ -179,7 +192,7 @@ def _check(draft: Plan, spec: VariantSpec, presets: Mapping[str, Preset], home: 
         every = (*draft.checks, *local, *checks)
         if manner.options is not None and manner.options.force:
             every = tuple(map(forced, every))
-        plan = replace(draft, checks=every, spec=found.spec, fit=found.fit, waiting=waiting)
+        plan = replace(draft, checks=every, spec=found.spec, fit=found.fit, sizes=found.sizes, waiting=waiting)
         return plan if plan.failure else replace(plan, command=_command(found.spec, presets, draft.name))
 
     def told(checks: tuple[Check, ...], waiting: tuple[str, ...]) -> None:
@@ -205,6 +218,8 @@ def _questions(
 
     def fits() -> Iterable[Check]:
         found.fit, checks = _fit(spec, home)
+        if manner.usual is not None and found.fit is not None:
+            found.sizes = size_up(manner.usual, presets[spec.engine], home)
         return checks
 
     return [
