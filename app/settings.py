@@ -104,15 +104,10 @@ class HostSettings:
     address: str
     region: str = ""
     tier: str = ""
-    price: float = 0.0
+    price: Micro = NOTHING
 
     def __post_init__(self) -> None:
         parse_address(self.address)
-
-    @property
-    def price_per_hour_micro(self) -> int:
-        """The price of one GPU for an hour in millionths."""
-        return round(self.price * 1_000_000)
 
 
 @dataclass(frozen=True, slots=True)
