@@ -9,6 +9,7 @@ from typing import Any
 from app.domain.containers import docker_run
 from app.domain.engines import CONTAINERS, Preset, compute_threads, render_command
 from app.domain.failures import StokerError
+from app.domain.hosts import SIMULATED
 from app.domain.money import FREE
 from app.domain.sizes import Size
 from app.domain.variant import FlagValue, VariantSpec
@@ -103,10 +104,10 @@ def plan_launch(
     name = options.name if options.name is not None else free_name(base, taken)
     replicas = options.replicas or 1
     checks = [check_name(name, taken)]
-    usual = wanted = _merge(spec, options)
+    usual = wanted = _merge(spec, options, home)
     if options.size is not None and preset is not None:
         try:
-            wanted = _merge(sized(usual, options.size, preset, home), options)
+            wanted = _merge(sized(usual, options.size, preset, home), options, home)
         except StokerError as error:
             checks.append(from_error("size", error))
     draft = Plan(name, replicas, tuple(checks), base=base)
@@ -121,7 +122,7 @@ def plan_change(
         model = spec.model if options.model is None else resolve(options.model, home)
     except StokerError as error:
         return Plan(name, options.replicas or replicas, (from_error("model", error),))
-    merged = _merge(replace(spec, model=model, engine=options.engine or spec.engine), options)
+    merged = _merge(replace(spec, model=model, engine=options.engine or spec.engine), options, home)
     # What runs is paid for already: only what is added to it is not.
     wanted = options.replicas or replicas
     return _check(Plan(name, wanted, ()), merged, presets, home, _Manner(max(0, wanted - replicas), options))
@@ -143,12 +144,11 @@ def free_name(base: str, taken: Collection[str]) -> str:
     return name
 
 
-def _merge(spec: VariantSpec, options: Options) -> VariantSpec:
+def _merge(spec: VariantSpec, options: Options, home: Home) -> VariantSpec:
     flags: dict[str, FlagValue] = {k: v for k, v in {**spec.flags, **options.flags}.items() if v != ""}
-    boxed = options.host or options.image or options.gpus
     return replace(
         spec,
-        backend=options.backend or (CONTAINERS if boxed else spec.backend),
+        backend=options.backend or _backend(options, home) or spec.backend,
         host=options.host or spec.host,
         image=options.image or spec.image,
         digest=spec.digest if options.image is None else None,
@@ -160,6 +160,13 @@ def _merge(spec: VariantSpec, options: Options) -> VariantSpec:
         env_names=tuple(sorted({*spec.env_names, *options.env})),
         memory_limit=spec.memory_limit if options.memory is None else options.memory,
     )
+
+
+def _backend(options: Options, home: Home) -> str:
+    """The backend that the options imply, empty for none."""
+    if options.host in load_settings(home).simulated:
+        return SIMULATED
+    return CONTAINERS if options.host or options.image or options.gpus else ""
 
 
 @dataclass(frozen=True, slots=True)

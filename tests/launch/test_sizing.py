@@ -50,7 +50,7 @@ def test_a_size_that_there_is_not_is_refused_with_those_there_are(tmp_path: Path
 def test_what_gives_way_is_what_then_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one = plan(tmp_path, context=32_768, seqs=1).fit
     assert one is not None
-    monkeypatch.setattr(fit, "memory", lambda: (1_024 * MIB, one.most))
+    monkeypatch.setattr(fit, "memory", lambda: (1_024 * MIB, one.need))
     found = plan(tmp_path, context=32_768)
     offers = {size.name: size for size in found.sizes if size.verdict != "no"}
     assert {"less-context", "fewer-at-once"} <= set(offers)
