@@ -158,6 +158,11 @@ class Console(OrderedKeys[None]):
             screen.show(fleet, facts)
             self._show_state()
 
+    @property
+    def standing(self) -> Standing:
+        """The account as it was read last."""
+        return self._standing
+
     def hurry(self) -> None:
         """Read again now: something was written, or another screen came up."""
         self._hurry.set()

@@ -1,4 +1,4 @@
-"""What a launch or a change asks for. None, or empty, leaves the default or the present value."""
+"""What a launch or a change asks for, and the command that asks for it. None, or empty, leaves what is there."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -31,3 +31,25 @@ class Options:
     flags: Mapping[str, FlagValue] = field(default_factory=dict)
     force: bool = False
     size: str | None = None
+
+
+def command_words(options: Options) -> tuple[str, ...]:
+    """The `stoker launch` that does the same. Values of variables are left out: they come from the environment then."""
+    given: list[tuple[str, object]] = [
+        ("--name", options.name),
+        ("--size", options.size if options.size != "medium" else None),
+        ("--engine", options.engine),
+        ("--backend", options.backend),
+        ("--host", options.host),
+        ("--image", options.image),
+        ("--gpus", options.gpus),
+        ("--ctx", options.context),
+        ("--seqs", options.seqs),
+        ("--kv-type", options.kv_type),
+        ("--replicas", options.replicas),
+        ("--memory", options.memory),
+        *(("--env", name) for name in options.env),
+        *(("--set", key if value is True else f"{key}={value}") for key, value in options.flags.items()),
+    ]
+    words = [word for option, value in given if value is not None for word in (option, str(value))]
+    return ("stoker", "launch", options.model or "", *words, *(["--force"] if options.force else []))
