@@ -31,7 +31,7 @@ _OPTIONS = (
     click.option("--backend", help="How it runs: process, docker. [process; docker with --host, --image or --gpus]"),
     click.option("--host", help="Where it runs: a host of `stoker hosts ls`. [this machine]"),
     click.option("--image", help="The image to run, by tag or digest. [the engine's]"),
-    click.option("--gpus", help="GPUs for the container: all, count=2, or indexes: 0,1. [none]"),
+    click.option("--gpus", help="GPUs for the container: all, count=2, indexes (0,1) or UUIDs, of slices too. [none]"),
     click.option("--ctx", "context", type=TOKENS, help="Context of one request in tokens: 4096, 32k."),
     click.option("--seqs", type=click.IntRange(1, 1024), help="Requests served at once by one replica."),
     click.option("--kv-type", help="Type of the KV cache: T, or K/V."),

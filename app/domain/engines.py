@@ -14,6 +14,7 @@ CONTAINERS = "docker"
 """The backend whose engines run in containers."""
 WEIGHTS = "/models"
 """Where the weights are mounted in a container."""
+_GPU = re.compile(r"\d{1,3}|(GPU|MIG)-[0-9A-Fa-f-]{4,40}|MIG-GPU-[0-9A-Fa-f-]{4,40}/\d{1,2}/\d{1,2}")
 _OPTIONAL = frozenset({"module", "container"})
 
 
@@ -116,15 +117,20 @@ def render_command(preset: Preset, spec: VariantSpec, name: str, python: str, th
 
 
 def gpu_choice(gpus: str | None) -> tuple[tuple[str, ...], int | None]:
-    """`all`, `count=N` or indexes with commas, as (indexes or `all`, count). Raises CONFIG_INVALID."""
+    """`all`, `count=N`, or indexes and UUIDs with commas, as (those or `all`, count). Raises CONFIG_INVALID.
+
+    A slice (MIG) goes by its UUID: `MIG-…`, in the spelling of old drivers `MIG-GPU-…/1/0`.
+    """
     if not gpus:
         return (), None
     count = re.fullmatch(r"count=([1-9][0-9]?)", gpus)
     if count:
         return (), int(count[1])
-    if re.fullmatch(r"all|(\d{1,3}|GPU-[0-9A-Fa-f-]{4,40})(,(\d{1,3}|GPU-[0-9A-Fa-f-]{4,40}))*", gpus):
+    if gpus == "all" or all(_GPU.fullmatch(word) for word in gpus.split(",")):
         return tuple(gpus.split(",")), None
-    raise StokerError("CONFIG_INVALID", f"`{gpus}` names no GPUs.", "Give `all`, `count=2`, or indexes: `0,1`.")
+    raise StokerError(
+        "CONFIG_INVALID", f"`{gpus}` names no GPUs.", "Give `all`, `count=2`, indexes (`0,1`) or UUIDs: `stoker gpus`."
+    )
 
 
 def inside(model: ModelRef) -> str:

@@ -53,6 +53,8 @@ class Gpu:
     Memory in bytes, utilisation in percent, power in milliwatts. `ecc_errors` are those since the driver was loaded
     that could not be corrected; `xid` is the last critical error that the driver reported while somebody listened.
     `trouble` says why the GPU itself could not be asked. `holders` is None where the driver names no processes.
+    A slice (MIG) of a GPU has an entry of its own behind that of the whole: the same `index`, and the number of the
+    `slice`; the holders of slices are not among those of the whole.
     """
 
     index: int
@@ -70,6 +72,12 @@ class Gpu:
     mig: bool | None = None
     trouble: str = ""
     holders: tuple[Holder, ...] | None = None
+    slice: int | None = None
+
+    @property
+    def place(self) -> str:
+        """Which one it is on its host: `0`, for a slice `0:1`."""
+        return str(self.index) if self.slice is None else f"{self.index}:{self.slice}"
 
 
 @dataclass(frozen=True, slots=True)

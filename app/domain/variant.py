@@ -31,8 +31,8 @@ class VariantSpec:
     type for both. `flags` are passed to the engine as they are. `env_names` names variables whose values are kept
     outside the store, in the file `env-<env_file>.json` of the keys directory. `memory_limit` is bytes of host memory.
     `host` is one of the configured hosts, None this machine. `image` is what the user asked for instead of the
-    preset's, and `digest` (`sha256:…`) what it was when that was asked. `gpus` is `all`, `count=N`, or indexes with
-    commas.
+    preset's, and `digest` (`sha256:…`) what it was when that was asked. `gpus` is `all`, `count=N`, or indexes and
+    UUIDs with commas.
     `price` is what it costs, as of its launch.
     """
 

@@ -10,7 +10,7 @@ from app.domain.variant import FlagValue
 class Options:
     """The options of `launch` and `change`. `memory` is bytes of host memory; a flag of "" is taken away.
 
-    `image` is what to run instead of the engine's own; `gpus` is `all`, `count=N`, or indexes with commas.
+    `image` is what to run instead of the engine's own; `gpus` is `all`, `count=N`, or indexes and UUIDs.
     """
 
     model: str | None = None
