@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from app.domain.failures import StokerError
-from app.domain.gpus import HostFacts, HostLook, attribute, succeed
+from app.domain.gpus import HostFacts, HostLook, Ours, attribute, succeed
 from app.hosts.look import PATIENCE_S, Eye, addresses
 from app.settings import Home, Settings, load_settings
 from app.store import hosts, telemetry
@@ -118,7 +118,7 @@ class Telemetry:
 
     def _succeed(self, before: HostFacts | None, name: str, look: HostLook) -> HostFacts:
         with reading(self._home.store) as connection:
-            ours = hosts.our_processes(connection).get(name, {})
+            ours = hosts.ours(connection).get(name, Ours())
             return succeed(before, name, attribute(look, ours), hosts.wanted(connection))
 
 
