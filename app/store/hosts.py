@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from app.domain.gpus import HostFacts, HostLook, Ours, Reserve, Sample, Wanted
 from app.domain.hosts import LOCAL
+from app.domain.stock import Stock
 
 SLOT_US = 5_000_000
 """One sample of a GPU is kept for every step of this length."""
@@ -32,6 +33,12 @@ def hosts(connection: sqlite3.Connection) -> list[HostFacts]:
         )
         for row in rows
     ]
+
+
+def stocks(connection: sqlite3.Connection) -> dict[str, Stock]:
+    """What each host has in store, by its name, as far as anybody looked."""
+    rows = connection.execute("SELECT host, stock FROM host_stocks")
+    return {row["host"]: Stock.from_json(json.loads(row["stock"])) for row in rows}
 
 
 def history(connection: sqlite3.Connection, now: int, slots: int = SLOTS) -> History:

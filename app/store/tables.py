@@ -223,6 +223,13 @@ class HostLook(SQLModel, table=True):
     answered_at: int | None = None
 
 
+class HostStock(SQLModel, table=True):
+    __tablename__ = "host_stocks"
+    host: str = Field(primary_key=True, foreign_key="host_looks.host")
+    at: int
+    stock: str
+
+
 class GpuSample(SQLModel, table=True):
     __tablename__ = "gpu_samples"
     host: str = Field(primary_key=True, foreign_key="host_looks.host")
