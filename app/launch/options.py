@@ -10,10 +10,14 @@ from app.domain.variant import FlagValue
 class Options:
     """The options of `launch` and `change`. `memory` is bytes of host memory; a flag of "" is taken away.
 
+    `quant` or `file` chooses among the files of a repository, `revision` is one of it.
     `image` is what to run instead of the engine's own; `gpus` is `all`, `count=N`, or indexes with commas.
     """
 
     model: str | None = None
+    quant: str | None = None
+    file: str | None = None
+    revision: str | None = None
     name: str | None = None
     engine: str | None = None
     backend: str | None = None

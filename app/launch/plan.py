@@ -10,12 +10,13 @@ from app.domain.containers import docker_run
 from app.domain.engines import CONTAINERS, Preset, compute_threads, render_command
 from app.domain.failures import StokerError
 from app.domain.money import FREE
-from app.domain.variant import FlagValue, VariantSpec
+from app.domain.variant import FlagValue, ModelRef, VariantSpec
 from app.launch.checks import Check, check_fit, check_name, check_spec, from_error
 from app.launch.fit import Fit, fit
 from app.launch.models import resolve, slug
 from app.launch.money import check_balance, check_plan
 from app.launch.options import Options
+from app.launch.pinned import carried, pin_model
 from app.launch.pinning import pin
 from app.settings import Home, load_settings
 
@@ -73,6 +74,7 @@ def plan_launch(options: Options, home: Home, presets: Mapping[str, Preset], tak
     except StokerError as error:
         checks = [] if options.name is None else [check_name(options.name, taken)]
         return Plan(options.name or "", options.replicas or 1, (*checks, from_error("model", error)))
+    model, hub = pin_model(model, options, home, presets)
     engine = options.engine or DEFAULT_ENGINE
     preset = presets.get(engine)
     spec = VariantSpec(
@@ -87,7 +89,7 @@ def plan_launch(options: Options, home: Home, presets: Mapping[str, Preset], tak
     base = slug(model)
     name = options.name if options.name is not None else free_name(base, taken)
     merged, pinned = pin(_merge(spec, options), options.image)
-    plan = _finish(name, options.replicas or 1, merged, presets, home, (check_name(name, taken), *pinned))
+    plan = _finish(name, options.replicas or 1, merged, presets, home, (check_name(name, taken), *hub, *pinned))
     return replace(plan, base=base)
 
 
@@ -96,14 +98,14 @@ def plan_change(
 ) -> Plan:
     """The plan of a change to deployment `name`, which runs `spec`; what the options leave out stays as it is."""
     try:
-        model = spec.model if options.model is None else resolve(options.model, home)
+        model, hub = _changed_model(options, home, presets, spec)
     except StokerError as error:
         return Plan(name, options.replicas or replicas, (from_error("model", error),))
     merged = _merge(replace(spec, model=model, engine=options.engine or spec.engine), options)
     merged, pinned = pin(merged, options.image)
     # What runs is paid for already: only what is added to it is not.
     wanted = options.replicas or replicas
-    return _finish(name, wanted, merged, presets, home, pinned, max(0, wanted - replicas))
+    return _finish(name, wanted, merged, presets, home, (*hub, *pinned), max(0, wanted - replicas))
 
 
 def plan_variant(
@@ -111,6 +113,15 @@ def plan_variant(
 ) -> Plan:
     """The plan of running `spec` as deployment `name`, which exists, with `added` replicas more than it has."""
     return _finish(name, replicas, spec, presets, home, (), added)
+
+
+def _changed_model(
+    options: Options, home: Home, presets: Mapping[str, Preset], spec: VariantSpec
+) -> tuple[ModelRef, tuple[Check, ...]]:
+    """The model of a change: another one, another file or revision of the same, or the present one."""
+    if options.model is None and not (spec.model.repo and (options.quant or options.file or options.revision)):
+        return spec.model, ()
+    return pin_model(resolve(options.model or spec.model.repo, home), options, home, presets)
 
 
 def free_name(base: str, taken: Collection[str]) -> str:
@@ -151,6 +162,7 @@ def _finish(
     added: int | None = None,
 ) -> Plan:
     settings = load_settings(home)
+    spec = carried(spec, presets)
     price = FREE if added == 0 else spec.price
     money = check_balance(home, settings, price, replicas if added is None else added)
     checks = (*checks, *check_spec(spec, presets, home), money, check_plan(home, settings, name, replicas))
