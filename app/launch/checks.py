@@ -18,7 +18,7 @@ from app.domain.text import safe
 from app.domain.variant import FlagValue, ModelRef, VariantSpec
 from app.launch.fit import Fit
 from app.launch.images import admit
-from app.launch.models import at_hand
+from app.launch.models import at_hand, kept_files, size_of
 from app.settings import Home, load_settings
 
 _FLAG = re.compile(r"[a-z0-9][a-z0-9-]*")
@@ -88,9 +88,12 @@ def check_spec(spec: VariantSpec, presets: Mapping[str, Preset], home: Home) -> 
         return
     boxed = spec.backend == CONTAINERS
     yield _engine(preset, boxed)
-    yield _repository(spec.model, preset) if spec.model.source == "hub" else _model(spec.model, preset, home)
+    left = spec.model.source == "hub" and not spec.model.files
+    yield _repository(spec.model, preset) if left else _model(spec.model, preset, home)
     if at_hand(spec.model, home) is None:
-        yield _room(home, spec.model.size or 0)
+        yield _room(home, spec.model)
+    if spec.model.source == "hub" and spec.flags.get("trust-remote-code"):
+        yield _remote_code(spec.model, home)
     yield _backend(spec.backend)
     if boxed:
         yield from _container(spec, home)
@@ -198,12 +201,12 @@ def _repository(model: ModelRef, preset: Preset) -> Check:
 
 def _model(model: ModelRef, preset: Preset, home: Home) -> Check:
     found = at_hand(model, home)
-    if found is None:
+    if found is None and model.format in preset.formats:
         return Check("model", "warn", "not here yet, fetched from the hub first", "MUST_REDOWNLOAD")
-    path = Path(found.path)
-    if not path.is_file() and (model.format == "unknown" or not path.is_dir()):
+    path = Path(model.path if found is None else found.path)
+    if found is not None and not path.is_file() and (model.format == "unknown" or not path.is_dir()):
         return failed("model", "MODEL_NOT_FOUND", f"`{path}` is not a file.")
-    if not os.access(path, os.R_OK):
+    if found is not None and not os.access(path, os.R_OK):
         return failed("model", "MODEL_NOT_FOUND", f"`{path}` may not be read.", "Give yourself the right to read it.")
     if model.format in preset.formats:
         return passed("model", f"{model.name}, {model.format}")
@@ -215,11 +218,24 @@ def _model(model: ModelRef, preset: Preset, home: Home) -> Check:
     )
 
 
-def _room(home: Home, size: int) -> Check:
-    folder = next(p for p in (home.models, *home.models.parents) if p.exists())
-    free = shutil.disk_usage(folder).free
+def _room(home: Home, model: ModelRef) -> Check:
+    size, place = model.size or 0, home.models
+    if model.files:
+        place = Path(model.folder)
+        size = sum(file.size for file, path in kept_files(model) if size_of(path) != file.size)
+    free = shutil.disk_usage(next(p for p in (place, *place.parents) if p.exists())).free
     text = f"{size / 1e6:,.0f} MB to fetch, {free / 1e6:,.0f} MB free"
     return passed("disk", text) if free > size else failed("disk", "DISK_FULL", text)
+
+
+def _remote_code(model: ModelRef, home: Home) -> Check:
+    """Code that comes with a model runs only at the commit that somebody has read."""
+    name = f"{model.repo}@{model.revision or 'COMMIT'}"
+    if name in load_settings(home).models.remote_code:
+        return passed("code", f"the code of {safe(name, 150)} is allowed")
+    text = f"{safe(model.repo, 100)} would run code of its own, which is not allowed."
+    remedy = f'Read it at that commit, then allow it in config.toml: [models] remote_code = ["{safe(name, 150)}"].'
+    return failed("code", "CODE_NOT_ALLOWED", text, remedy)
 
 
 def _memory(limit: int, weights: int) -> Check:

@@ -10,12 +10,16 @@ from app.domain.variant import FlagValue
 class Options:
     """The options of `launch` and `change`. `memory` is bytes of host memory; a flag of "" is taken away.
 
+    `quant` or `file` chooses among the files of a repository, `revision` is one of it.
     `image` is what to run instead of the engine's own; `gpus` is `all`, `count=N`, or indexes and UUIDs. `size` is
     one of `app.domain.sizes.NAMES`; whatever else is given goes before what it sets. `force` goes past checks that fail
     by an estimate.
     """
 
     model: str | None = None
+    quant: str | None = None
+    file: str | None = None
+    revision: str | None = None
     name: str | None = None
     engine: str | None = None
     backend: str | None = None

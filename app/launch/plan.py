@@ -12,13 +12,14 @@ from app.domain.failures import StokerError
 from app.domain.hosts import SIMULATED
 from app.domain.money import FREE
 from app.domain.sizes import Size
-from app.domain.variant import FlagValue, VariantSpec
+from app.domain.variant import FlagValue, ModelRef, VariantSpec
 from app.launch.asking import Question, ask_all
 from app.launch.checks import Check, check_fit, check_image, check_name, check_spec, forced, from_error
 from app.launch.fit import Fit, fit
 from app.launch.models import resolve, slug
 from app.launch.money import check_balance, check_plan
 from app.launch.options import Options
+from app.launch.pinned import carried, pin_model
 from app.launch.pinning import pin
 from app.launch.sizing import size_up, sized
 from app.settings import Home, load_settings
@@ -89,6 +90,9 @@ def plan_launch(
     except StokerError as error:
         checks = [] if options.name is None else [check_name(options.name, taken)]
         return Plan(options.name or "", options.replicas or 1, (*checks, from_error("model", error)))
+    if watch is not None and model.source == "hub":
+        watch(Plan(options.name or "", options.replicas or 1, (), waiting=("hub",)))
+    model, hub = pin_model(model, options, home, presets)
     engine = options.engine or DEFAULT_ENGINE
     preset = presets.get(engine)
     spec = VariantSpec(
@@ -103,7 +107,7 @@ def plan_launch(
     base = slug(model)
     name = options.name if options.name is not None else free_name(base, taken)
     replicas = options.replicas or 1
-    checks = [check_name(name, taken)]
+    checks = [check_name(name, taken), *hub]
     usual = wanted = _merge(spec, options, home)
     if options.size is not None and preset is not None:
         try:
@@ -119,13 +123,13 @@ def plan_change(
 ) -> Plan:
     """The plan of a change to deployment `name`, which runs `spec`; what the options leave out stays as it is."""
     try:
-        model = spec.model if options.model is None else resolve(options.model, home)
+        model, hub = _changed_model(options, home, presets, spec)
     except StokerError as error:
         return Plan(name, options.replicas or replicas, (from_error("model", error),))
     merged = _merge(replace(spec, model=model, engine=options.engine or spec.engine), options, home)
     # What runs is paid for already: only what is added to it is not.
     wanted = options.replicas or replicas
-    return _check(Plan(name, wanted, ()), merged, presets, home, _Manner(max(0, wanted - replicas), options))
+    return _check(Plan(name, wanted, hub), merged, presets, home, _Manner(max(0, wanted - replicas), options))
 
 
 def plan_variant(
@@ -133,6 +137,15 @@ def plan_variant(
 ) -> Plan:
     """The plan of running `spec` as deployment `name`, which exists, with `added` replicas more than it has."""
     return _check(Plan(name, replicas, ()), spec, presets, home, _Manner(added))
+
+
+def _changed_model(
+    options: Options, home: Home, presets: Mapping[str, Preset], spec: VariantSpec
+) -> tuple[ModelRef, tuple[Check, ...]]:
+    """The model of a change: another one, another file or revision of the same, or the present one."""
+    if options.model is None and not (spec.model.repo and (options.quant or options.file or options.revision)):
+        return spec.model, ()
+    return pin_model(resolve(options.model or spec.model.repo, home), options, home, presets)
 
 
 def free_name(base: str, taken: Collection[str]) -> str:
@@ -191,6 +204,7 @@ class _Found:
 
 def _check(draft: Plan, spec: VariantSpec, presets: Mapping[str, Preset], home: Home, manner: _Manner) -> Plan:
     """`draft` with all its checks: at once those that this machine knows, side by side those that may take a while."""
+    spec = carried(spec, presets)
     found = _Found(spec)
     local = tuple(check_spec(spec, presets, home))
     questions = _questions(draft, found, presets, home, manner, all(check.result != "fail" for check in local))

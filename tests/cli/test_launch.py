@@ -237,7 +237,7 @@ def test_what_is_no_value_is_a_usage_error(stoker: Stoker, home: Home, server: A
     ("model", "code"),
     [
         ("", "MODEL_NOT_FOUND"),
-        ("Qwen/Qwen3-8B", "MODEL_NOT_FOUND"),
+        ("Qwen/Qwen3-8B", "OFFLINE"),
         ("a\0b", "MODEL_NOT_FOUND"),
         ("\x1b[2J", "MODEL_NOT_FOUND"),
         ("\udcff", "MODEL_NOT_FOUND"),
