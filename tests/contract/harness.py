@@ -77,7 +77,7 @@ def begun(backend: Backend, key: str) -> Resource | None:
 def healthy(url: str) -> bool:
     """Whether an engine answers there that it is ready."""
     try:
-        return httpx2.get(f"{url}/health", timeout=10, trust_env=False).status_code == 200
+        return httpx2.get(f"{url}/health", timeout=60, trust_env=False).status_code == 200
     except httpx2.HTTPError:
         return False
 
