@@ -2,14 +2,14 @@
 
 import os
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from app.domain.containers import docker_run
 from app.domain.engines import CONTAINERS, Preset, compute_threads, render_command
 from app.domain.failures import StokerError
-from app.domain.money import FREE
+from app.domain.money import FREE, Price
 from app.domain.variant import FlagValue, VariantSpec
 from app.launch.checks import Check, check_fit, check_name, check_spec, from_error
 from app.launch.fit import Fit, fit
@@ -17,6 +17,7 @@ from app.launch.models import resolve, slug
 from app.launch.money import check_balance, check_plan
 from app.launch.options import Options
 from app.launch.pinning import pin
+from app.launch.pricing import price_now, price_of_change
 from app.settings import Home, load_settings
 
 DEFAULT_ENGINE = "llama.cpp"
@@ -82,12 +83,13 @@ def plan_launch(options: Options, home: Home, presets: Mapping[str, Preset], tak
         context=preset.context if preset else 0,
         seqs=preset.seqs if preset else 0,
         kv_type=preset.kv_types[0] if preset else "",
-        price=load_settings(home).billing.price,
     )
     base = slug(model)
     name = options.name if options.name is not None else free_name(base, taken)
     merged, pinned = pin(_merge(spec, options), options.image)
-    plan = _finish(name, options.replicas or 1, merged, presets, home, (check_name(name, taken), *pinned))
+    priced, unpriced = _priced(merged, lambda: price_now(merged, home))
+    first = (check_name(name, taken), *pinned, *unpriced)
+    plan = _finish(name, options.replicas or 1, priced, presets, home, first)
     return replace(plan, base=base)
 
 
@@ -101,9 +103,10 @@ def plan_change(
         return Plan(name, options.replicas or replicas, (from_error("model", error),))
     merged = _merge(replace(spec, model=model, engine=options.engine or spec.engine), options)
     merged, pinned = pin(merged, options.image)
+    priced, unpriced = _priced(merged, lambda: price_of_change(spec, merged, home))
     # What runs is paid for already: only what is added to it is not.
     wanted = options.replicas or replicas
-    return _finish(name, wanted, merged, presets, home, pinned, max(0, wanted - replicas))
+    return _finish(name, wanted, priced, presets, home, (*pinned, *unpriced), max(0, wanted - replicas))
 
 
 def plan_variant(
@@ -122,6 +125,14 @@ def free_name(base: str, taken: Collection[str]) -> str:
     return name
 
 
+def _priced(spec: VariantSpec, price: Callable[[], Price]) -> tuple[VariantSpec, list[Check]]:
+    """`spec` with its price, and the check that fails where it has none."""
+    try:
+        return replace(spec, price=price()), []
+    except StokerError as error:
+        return spec, [from_error("price", error)]
+
+
 def _merge(spec: VariantSpec, options: Options) -> VariantSpec:
     flags: dict[str, FlagValue] = {k: v for k, v in {**spec.flags, **options.flags}.items() if v != ""}
     boxed = options.host or options.image or options.gpus
@@ -132,6 +143,7 @@ def _merge(spec: VariantSpec, options: Options) -> VariantSpec:
         image=options.image or spec.image,
         digest=spec.digest if options.image is None else None,
         gpus=options.gpus or spec.gpus,
+        mode=options.mode or spec.mode,
         context=spec.context if options.context is None else options.context,
         seqs=spec.seqs if options.seqs is None else options.seqs,
         kv_type=options.kv_type or spec.kv_type,
@@ -153,7 +165,7 @@ def _finish(
     settings = load_settings(home)
     price = FREE if added == 0 else spec.price
     money = check_balance(home, settings, price, replicas if added is None else added)
-    checks = (*checks, *check_spec(spec, presets, home), money, check_plan(home, settings, name, replicas))
+    checks = (*checks, *check_spec(spec, presets, home), money, check_plan(home, settings, name, replicas, spec.mode))
     command: tuple[str, ...] = ()
     found: Fit | None = None
     if all(check.result != "fail" for check in checks):

@@ -80,5 +80,38 @@ def test_a_cap_that_is_reached_stops_the_engine_and_says_why(stoker: Stoker) -> 
     assert stoker.json("ledger", "verify")["ok"]
 
 
+def test_a_flex_deployment_is_billed_for_the_seconds_of_its_use(stoker: Stoker) -> None:
+    billing(stoker, hour="3600", plan="pro")
+    stoker.run("topup", "10000")
+    refused = stoker.run("launch", "smollm2", "--name", "demo", check=False)
+    assert "PLAN_LIMIT: The plan `pro` has no active deployments" in refused.stderr
+    stoker.launch("demo", "--mode", "flex")
+    assert stoker.answers()
+    assert stoker.answers()
+    wait_for(lambda: len(_answered(stoker)) == 2, "both requests to be in the store")
+    server = stoker.pid("server")
+    os.kill(server, signal.SIGKILL)  # the next one bills as it begins
+    wait_for(partial(_is_another, stoker, server), "another server")
+    wait_for(partial(_billed, stoker), "both requests to be billed")
+    used = sum(_answered(stoker))
+    found = charges(stoker)
+    assert sum(row["quantity"] for row in found) == used
+    assert -sum(row["amount_micro"] for row in found) == used
+    balance = stoker.json("balance")
+    assert balance["balance_micro"] == 10_000 * MICRO - used
+    assert balance["held_micro"] == 3_600 * MICRO - used
+    assert stoker.json("ledger", "verify")["ok"]
+
+
+def _answered(stoker: Stoker) -> list[int]:
+    """How long each request took that was answered, in microseconds."""
+    with read.reading(stoker.home.store) as connection:
+        return [row[0] for row in connection.execute("SELECT duration_us FROM requests WHERE status = 200")]
+
+
+def _billed(stoker: Stoker) -> bool:
+    return sum(int(row["note"].split()[0]) for row in charges(stoker)) == 2
+
+
 def _is_another(stoker: Stoker, killed: int) -> bool:
     return stoker.pid("server") != killed
