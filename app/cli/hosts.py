@@ -40,7 +40,7 @@ def hosts() -> None:
 @click.option("--name", required=True, help="What it is called here.")
 @click.option("--region", default="", help="Where it is, in your own words.")
 @click.option("--tier", default="", help="What kind of capacity it is, in your own words.")
-@click.option("--price", type=PRICE, default="0", help="What one GPU costs for an hour, such as 0.60.")
+@click.option("--price", type=PRICE, default="0", help="What one GPU costs for an hour: 0.60.")
 @click.option("--force", is_flag=True, help="Add it even if it cannot be reached now.")
 @json_option
 def add(address: str, name: str, region: str, tier: str, price: int, force: bool, as_json: bool) -> int:

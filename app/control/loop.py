@@ -28,12 +28,12 @@ from app.domain import reconcile as rules
 from app.domain.budget import Funds
 from app.domain.facts import Deployment, Instance, Weights
 from app.domain.failures import StokerError
-from app.domain.hosts import parse_address
+from app.domain.hosts import SIMULATED, parse_address
 from app.domain.lifecycle import Phase, State
 from app.domain.status import derive
 from app.domain.variant import VariantSpec
 from app.launch.models import at_hand
-from app.settings import Home, Settings, load_presets, load_rules, load_settings
+from app.settings import Home, Settings, SimulatedSettings, load_presets, load_rules, load_settings
 from app.store import findings, read
 from app.store.sqlite import connect_reader
 from app.store.write import LeaseLost, Store, beat_lease
@@ -250,14 +250,17 @@ class Controller:
         if place not in self._backends:
             name, _, host = place.partition("@")
             (entry,) = entry_points(group="stoker.backends", name=name)
-            self._backends[place] = entry.load()(self.home.attempts, self.owner, **self._where(host))
+            self._backends[place] = entry.load()(self.home.attempts, self.owner, **self._where(name, host))
         return self._backends[place]
 
-    def _where(self, host: str) -> dict[str, Any]:
+    def _where(self, backend: str, host: str) -> dict[str, Any]:
         """What a backend needs to know of a host beside this machine. One that is configured no more is not reached."""
         if not host:
             return {}
-        found = load_settings(self.home).hosts.get(host)
+        settings = load_settings(self.home)
+        if backend == SIMULATED:
+            return _played(host, settings.simulated.get(host, SimulatedSettings(faults=("capacity",))))
+        found = settings.hosts.get(host)
         address = "" if found is None else str(parse_address(found.address))
         return {"address": address, "host": host, "sockets": self.home.make_runtime()}
 
@@ -288,6 +291,17 @@ class Controller:
             except (OSError, sqlite3.Error) as error:
                 log.warning("the attempts' logs could not be pruned: %s", error)
             await asyncio.sleep(PRUNE_EVERY_S)
+
+
+def _played(name: str, host: SimulatedSettings) -> dict[str, Any]:
+    return {
+        "host": name,
+        "endpoint": host.endpoint,
+        "faults": host.faults,
+        "prepare": host.prepare,
+        "load": host.load,
+        "memory": int(host.memory * 2**30),
+    }
 
 
 def _unsettled(instance: Instance) -> bool:

@@ -22,6 +22,10 @@ address = "gpu1"
 price = "1.25"
 [hosts.gift]
 address = "gift"
+[simulated.play]
+gpu = "H100"
+gpus = 8
+price = "2.00"
 """
 
 
@@ -58,6 +62,7 @@ def test_a_number_of_gpus_that_is_not_known_has_no_price(home: Home) -> None:
     with pytest.raises(StokerError, match="All GPUs of `gpu1` have a price, and how many there are is not known"):
         price_now(spec(host="gpu1", gpus="all"), home)
     assert price_now(spec(host="gift", gpus="all"), home).free
+    assert price_now(spec(backend="simulated", host="play", gpus="all"), home).hour == 16 * MICRO
 
 
 def test_a_change_keeps_the_price_of_the_launch_unless_what_is_priced_changes(home: Home) -> None:
