@@ -38,6 +38,9 @@ _OPTIONS = (
     click.option("--seqs", type=click.IntRange(1, 1024), help="Requests served at once by one replica."),
     click.option("--kv-type", help="Type of the KV cache: T, or K/V."),
     click.option("--replicas", type=click.IntRange(1, 1000), help="How many instances."),
+    click.option(
+        "--mode", type=click.Choice(("flex", "active")), help="How it is billed: for its use, or always. [active]"
+    ),
     click.option("--memory", type=SIZE, help="Host memory that one instance may use: 400M, 2G."),
     click.option(
         "--env",

@@ -6,6 +6,7 @@ from pathlib import PurePath
 from typing import Any, Literal
 
 from app.domain.money import FREE, Price
+from app.domain.plans import Mode
 
 FlagValue = str | bool
 
@@ -61,7 +62,7 @@ class VariantSpec:
     `host` is one of the configured hosts, None this machine. `image` is what the user asked for instead of the
     preset's, and `digest` (`sha256:…`) what it was when that was asked. `gpus` is `all`, `count=N`, or indexes and
     UUIDs with commas.
-    `price` is what it costs, as of its launch.
+    A `flex` variant is billed for its use, an `active` one for being there. `price` is what it costs, as of its launch.
     """
 
     model: ModelRef
@@ -78,6 +79,7 @@ class VariantSpec:
     image: str | None = None
     digest: str | None = None
     gpus: str | None = None
+    mode: Mode = "active"
     price: Price = FREE
 
     @property

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from app.domain.plans import Mode
 from app.domain.variant import FlagValue
 
 
@@ -31,6 +32,7 @@ class Options:
     host: str | None = None
     image: str | None = None
     gpus: str | None = None
+    mode: Mode | None = None
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     flags: Mapping[str, FlagValue] = field(default_factory=dict)
     force: bool = False

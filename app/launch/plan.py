@@ -10,7 +10,7 @@ from app.domain.containers import docker_run
 from app.domain.engines import CONTAINERS, Preset, compute_threads, render_command
 from app.domain.failures import StokerError
 from app.domain.hosts import SIMULATED
-from app.domain.money import FREE
+from app.domain.money import FREE, Price
 from app.domain.sizes import Size
 from app.domain.variant import FlagValue, ModelRef, VariantSpec
 from app.launch.asking import Question, ask_all
@@ -21,6 +21,7 @@ from app.launch.money import check_balance, check_plan
 from app.launch.options import Options
 from app.launch.pinned import carried, pin_model
 from app.launch.pinning import pin
+from app.launch.pricing import price_now, price_of_change
 from app.launch.sizing import size_up, sized
 from app.settings import Home, load_settings
 
@@ -102,7 +103,6 @@ def plan_launch(
         context=preset.context if preset else 0,
         seqs=preset.seqs if preset else 0,
         kv_type=preset.kv_types[0] if preset else "",
-        price=load_settings(home).billing.price,
     )
     base = slug(model)
     name = options.name if options.name is not None else free_name(base, taken)
@@ -114,8 +114,9 @@ def plan_launch(
             wanted = _merge(sized(usual, options.size, preset, home), options, home)
         except StokerError as error:
             checks.append(from_error("size", error))
-    draft = Plan(name, replicas, tuple(checks), base=base)
-    return _check(draft, wanted, presets, home, _Manner(replicas, options, watch, usual))
+    priced, unpriced = _priced(wanted, lambda: price_now(wanted, home))
+    draft = Plan(name, replicas, (*checks, *unpriced), base=base)
+    return _check(draft, priced, presets, home, _Manner(replicas, options, watch, usual))
 
 
 def plan_change(
@@ -127,9 +128,12 @@ def plan_change(
     except StokerError as error:
         return Plan(name, options.replicas or replicas, (from_error("model", error),))
     merged = _merge(replace(spec, model=model, engine=options.engine or spec.engine), options, home)
+    priced, unpriced = _priced(merged, lambda: price_of_change(spec, merged, home))
     # What runs is paid for already: only what is added to it is not.
     wanted = options.replicas or replicas
-    return _check(Plan(name, wanted, hub), merged, presets, home, _Manner(max(0, wanted - replicas), options))
+    return _check(
+        Plan(name, wanted, (*hub, *unpriced)), priced, presets, home, _Manner(max(0, wanted - replicas), options)
+    )
 
 
 def plan_variant(
@@ -157,6 +161,14 @@ def free_name(base: str, taken: Collection[str]) -> str:
     return name
 
 
+def _priced(spec: VariantSpec, price: Callable[[], Price]) -> tuple[VariantSpec, list[Check]]:
+    """`spec` with its price, and the check that fails where it has none."""
+    try:
+        return replace(spec, price=price()), []
+    except StokerError as error:
+        return spec, [from_error("price", error)]
+
+
 def _merge(spec: VariantSpec, options: Options, home: Home) -> VariantSpec:
     flags: dict[str, FlagValue] = {k: v for k, v in {**spec.flags, **options.flags}.items() if v != ""}
     return replace(
@@ -166,6 +178,7 @@ def _merge(spec: VariantSpec, options: Options, home: Home) -> VariantSpec:
         image=options.image or spec.image,
         digest=spec.digest if options.image is None else None,
         gpus=options.gpus or spec.gpus,
+        mode=options.mode or spec.mode,
         context=spec.context if options.context is None else options.context,
         seqs=spec.seqs if options.seqs is None else options.seqs,
         kv_type=options.kv_type or spec.kv_type,
@@ -246,7 +259,7 @@ def _questions(
     return [
         *([Question("image", image)] if sound and spec.backend == CONTAINERS else []),
         Question("balance", lambda: [check_balance(home, settings, price, manner.added)]),
-        Question("plan", lambda: [check_plan(home, settings, draft.name, draft.replicas)]),
+        Question("plan", lambda: [check_plan(home, settings, draft.name, draft.replicas, spec.mode)]),
         *([Question("fit", fits)] if sound else []),
     ]
 
