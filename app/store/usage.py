@@ -41,10 +41,11 @@ def unbilled(ask: Ask) -> list[Unbilled]:
     """What flex deployments have run up since their meters moved last; those that have nothing new are left out.
 
     The order is that of arrival in the store (`rowid`), not of the ids: a request that began early may come in late.
-    No row is ever deleted, so its place stays; a place is found again by its id, which a copied store keeps.
+    A request that reached an engine is never deleted, so its place stays; a place is found again by its id, which a
+    copied store keeps.
     """
     meters = {row[0]: row for row in ask("SELECT deployment_id, request_id, carried, longest_us FROM token_meters", ())}
-    newest = next(iter(ask("SELECT id FROM requests ORDER BY rowid DESC LIMIT 1", ())), ("",))[0]
+    newest = next(iter(ask(_NEWEST, ())), ("",))[0]
     found = []
     for (deployment_id,) in list(ask(_DEPLOYMENTS, ())):
         _, last, carried, longest = meters.get(deployment_id, (deployment_id, "", 0, 0))
@@ -90,6 +91,8 @@ def _since(ask: Ask, deployment_id: str, last: str, carried: int, longest: int, 
     return Unbilled(deployment_id, made, left, end, max([longest, *(row.duration_us for row in rows)]))
 
 
+# Not one that was refused: those are deleted in time.
+_NEWEST = "SELECT id FROM requests WHERE attempt_id IS NOT NULL ORDER BY rowid DESC LIMIT 1"
 _DEPLOYMENTS = """
     SELECT DISTINCT deployment_id FROM variants WHERE json_extract(spec, '$.price.basis') IN ('use', 'token')
 """
