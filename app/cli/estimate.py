@@ -15,7 +15,7 @@ from app.domain.vram import estimate as estimator
 from app.domain.vram import solve
 from app.domain.vram.gpus import GIB, Gpu, gpu_named, gpu_of
 from app.domain.vram.quants import quantisation
-from app.domain.vram.setup import Setup
+from app.domain.vram.setup import FLAGS, Setup
 from app.domain.vram.shape import Shape
 from app.domain.vram.weights import Weights, by_parameters, given
 from app.launch.facts import ModelFacts, from_config, learn
@@ -23,11 +23,7 @@ from app.render.estimate import estimate_lines
 from app.settings import find_home
 
 _DEFAULT_CONTEXT = 8_192
-_FLAGS = frozenset({
-    "n-gpu-layers", "gpu-layers", "n-cpu-moe", "cpu-moe", "swa-full", "kv-unified", "no-kv-offload", "mla-attn",
-    "ubatch-size", "enforce-eager", "kv-cache-memory-bytes", "cpu-offload-gb", "chunked-prefill-size",
-    "disable-cuda-graph", "num-speculative-tokens", "engine-version",
-})  # fmt: skip
+_FLAGS = FLAGS | {"engine-version"}
 """Settings that change an estimate. `engine-version` is no flag: it says which defaults hold."""
 
 

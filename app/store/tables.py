@@ -293,3 +293,19 @@ class TokenMeter(SQLModel, table=True):
     deployment_id: str = Field(primary_key=True, foreign_key="deployments.id")
     request_id: str
     carried: int = 0
+
+
+class PeakRow(SQLModel, table=True):
+    __tablename__ = "peaks"
+    id: int | None = Field(default=None, primary_key=True)
+    attempt_id: str = Field(foreign_key="attempts.id")
+    at: int
+    engine: str
+    version: str
+    architecture: str
+    quantisation: str
+    place: str
+    weights: int
+    settings: str
+    taken: str
+    busy: int
