@@ -103,6 +103,11 @@ _ROWS = (
         "The image policy does not allow this image.",
         "Choose an image that it allows, or change `[images]` in config.toml.",
     ),
+    Failure(
+        "GPU_INCOMPATIBLE",
+        "The GPU cannot serve this model as it is asked to.",
+        "A larger GPU, a smaller model, or less context (`--ctx`).",
+    ),
     # A host.
     Failure(
         "HOST_UNREACHABLE",

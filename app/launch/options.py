@@ -10,7 +10,9 @@ from app.domain.variant import FlagValue
 class Options:
     """The options of `launch` and `change`. `memory` is bytes of host memory; a flag of "" is taken away.
 
-    `image` is what to run instead of the engine's own; `gpus` is `all`, `count=N`, or indexes with commas.
+    `image` is what to run instead of the engine's own; `gpus` is `all`, `count=N`, or indexes with commas. `size` is
+    one of `app.domain.sizes.NAMES`; whatever else is given goes before what it sets. `force` goes past checks that fail
+    by an estimate.
     """
 
     model: str | None = None
@@ -27,3 +29,5 @@ class Options:
     gpus: str | None = None
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     flags: Mapping[str, FlagValue] = field(default_factory=dict)
+    force: bool = False
+    size: str | None = None
