@@ -18,14 +18,14 @@ _NEWEST = 200
 """Peaks of a kind that are looked at, the newest ones: enough for any estimate, and quick however old the store is."""
 
 
-def record(session: "Session", attempt_id: str, peak: Peak) -> None:
+def record(session: "Session", peak: Peak) -> None:
     """Note what an attempt took."""
     from app.store.tables import PeakRow
 
     taken = [{name: size for name, size in asdict(each).items() if size is not None} for each in peak.taken]
     session.add(
         PeakRow(
-            attempt_id=attempt_id,
+            attempt_id=peak.start,
             at=peak.at,
             engine=peak.engine,
             version=peak.version,
@@ -68,6 +68,7 @@ def _peak(row: sqlite3.Row) -> Peak:
     names = ("engine", "version", "architecture", "quantisation", "place", "weights", "at")
     return Peak(
         **{name: row[name] for name in names},
+        start=row["attempt_id"],
         settings=json.loads(row["settings"]),
         taken=tuple(Taken(**each) for each in json.loads(row["taken"])),
         busy=bool(row["busy"]),

@@ -79,7 +79,9 @@ def learn(parts: list[Component], shape: Shape, weights: Weights, setup: Setup) 
     known |= {"weights", "kv", "state", "activation", "overhead"} if settled else {"overhead"} if beside else set()
     if not known and learnt == parts:
         return Lesson(parts)
-    return Lesson(learnt, Learnt(scope, len(found), any(peak.busy for peak in found)), frozenset(known))
+    return Lesson(
+        learnt, Learnt(scope, len({peak.start for peak in found}), any(peak.busy for peak in found)), frozenset(known)
+    )
 
 
 def _kin(shape: Shape, weights: Weights, setup: Setup) -> list[Peak]:

@@ -17,10 +17,11 @@ class Peak:
     """What a start took on each GPU of its `place` (a GPU's name, or `host`), in their order.
 
     `weights` are the bytes of the model's weights as its files have them, which tell it from others of its
-    architecture. `settings` are those of `settings_of`, `busy` says that requests had been served. `at` is in UTC
-    microseconds.
+    architecture. `settings` are those of `settings_of`, `busy` says that requests had been served. `start` tells starts
+    apart, `at` is in UTC microseconds.
     """
 
+    start: str
     engine: str
     version: str
     architecture: str
@@ -45,6 +46,17 @@ class Learnt:
     scope: Scope
     starts: int
     busy: bool
+
+    @property
+    def words(self) -> str:
+        """The same as a person reads it."""
+        starts = "1 start" if self.starts == 1 else f"{self.starts} starts"
+        match self.scope:
+            case "settings":
+                return f"measured here at {starts} with these settings{', under load' if self.busy else ''}"
+            case "model":
+                return f"weights and runtime measured here at {starts} with other settings"
+        return f"runtime measured here at {starts} of other models of its kind"
 
     def to_json(self) -> dict[str, Any]:
         """The part of `estimate --json` that says it."""
