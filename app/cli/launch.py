@@ -21,14 +21,16 @@ from app.domain.failures import StokerError
 from app.launch.options import Options
 from app.launch.plan import Plan, plan_change, plan_launch
 from app.reach import actor, require_gateway
-from app.render.checks import check_lines
+from app.render.checks import check_lines, choice_lines
 from app.render.keys import shown_once
 from app.settings import Home, find_home, load_presets
 from app.store import read
 
 _OPTIONS = (
-    click.option("--engine", help="What serves it. [llama.cpp]"),
-    click.option("--backend", help="How it runs: process, docker. [process; docker with --host, --image or --gpus]"),
+    click.option("--engine", help="What serves it. [by model and machine]"),
+    click.option(
+        "--backend", help="How it runs: process, docker. [the engine's; docker with --host, --image or --gpus]"
+    ),
     click.option("--host", help="Where it runs: a host of `stoker hosts ls`. [this machine]"),
     click.option("--image", help="The image to run, by tag or digest. [the engine's]"),
     click.option("--gpus", help="GPUs for the container: all, count=2, or indexes: 0,1. [none]"),
@@ -149,6 +151,8 @@ def _show_plan(plan: Plan, as_json: bool) -> int:
         emit(plan.to_json())
     else:
         say(*check_lines(plan.checks))
+        if plan.choice is not None and plan.choice.others:
+            say("", *choice_lines(plan.choice.others))
         if plan.command:
             say("", f"command  {shlex.join(plan.command)}")
     return 0 if plan.failure is None else 1

@@ -3,7 +3,7 @@
 import difflib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import PurePath
 from typing import Any
 
@@ -12,9 +12,13 @@ from app.domain.variant import ModelRef, VariantSpec
 
 CONTAINERS = "docker"
 """The backend whose engines run in containers."""
+PROCESS = "process"
+"""The backend whose engines are processes of this machine."""
 WEIGHTS = "/models"
 """Where the weights are mounted in a container."""
-_OPTIONAL = frozenset({"module", "container"})
+_OPTIONAL = frozenset(
+    {"module", "container", "version", "why", "architectures", "needs", "environment", "metrics", "install"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +38,29 @@ class Box:
 
 
 @dataclass(frozen=True, slots=True)
+class Needs:
+    """What an engine needs of a machine; nothing if left out.
+
+    `platforms` are those it is made for, as system and processor (`darwin/arm64`). `capability` is the least compute
+    capability of an NVIDIA GPU, and says that it needs one; `by_form` that for weights of one form. `cuda` is the
+    version that its image is built with. `refuses` are forms of weights that it does not read.
+    """
+
+    platforms: tuple[str, ...] = ()
+    capability: str = ""
+    cuda: str = ""
+    refuses: tuple[str, ...] = ()
+    by_form: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Preset:
     """How one engine is started and recognised. `context` and `seqs` are the defaults of a launch.
 
     An engine without a `command` runs in containers only. `key_env` is empty where an engine can be given no key.
+    `version` is the one that the facts are about, `why` what speaks for the engine. `architectures` are those that it
+    is known to serve, by format; where none are named, all that anybody does. `environment` is added to its own.
+    `metrics` says how it calls what others call otherwise, `install` how its program is installed.
     """
 
     name: str
@@ -52,6 +75,13 @@ class Preset:
     kv_types: tuple[str, ...]
     module: str | None = None
     container: Box | None = None
+    version: str = ""
+    why: str = ""
+    install: str = ""
+    architectures: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    needs: Needs = Needs()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, str] = field(default_factory=dict)
 
 
 def parse_presets(data: Mapping[str, Any]) -> dict[str, Preset]:
@@ -63,23 +93,26 @@ def parse_presets(data: Mapping[str, Any]) -> dict[str, Preset]:
         if wrong := given - known or known - given - _OPTIONAL:
             word = "unknown" if given - known else "missing"
             raise StokerError("CONFIG_INVALID", f"engines.toml: {word} field `{min(wrong)}` of engine `{name}`.")
-        values: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in table.items()
-        }
-        if "container" in values:
-            values["container"] = _parse_box(name, values["container"])
+        values = _frozen(table)
+        for part, kind in (("container", Box), ("needs", Needs)):
+            if part in values:
+                values[part] = _parse_part(name, part, kind, values[part])
         presets[name] = Preset(name=name, **values)
     return presets
 
 
-def _parse_box(name: str, table: Any) -> Box:
+def _parse_part(name: str, part: str, kind: type[Any], table: Any) -> Any:
     try:
-        values: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in table.items()
-        }
-        return Box(**values)
-    except (TypeError, AttributeError) as error:
-        raise StokerError("CONFIG_INVALID", f"engines.toml: `container` of engine `{name}`: {error}.") from error
+        return kind(**table)
+    except TypeError as error:
+        raise StokerError("CONFIG_INVALID", f"engines.toml: `{part}` of engine `{name}`: {error}.") from error
+
+
+def _frozen(table: Any) -> Any:
+    """What TOML holds, with tuples for lists."""
+    if isinstance(table, dict):
+        return {key: _frozen(value) for key, value in table.items()}
+    return tuple(table) if isinstance(table, list) else table
 
 
 def render_command(preset: Preset, spec: VariantSpec, name: str, python: str, threads: int) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 import os
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 from app.domain.failures import StokerError
@@ -11,9 +10,10 @@ from app.domain.vram.estimate import estimate
 from app.domain.vram.gpus import Gpu
 from app.domain.vram.setup import Estimate, Setup
 from app.domain.vram.solve import largest_context
-from app.launch.facts import ModelFacts, from_gguf
+from app.launch.facts import ModelFacts
 from app.launch.memory import ADDRESS_SPACE, PER_CORE
 from app.launch.models import at_hand
+from app.launch.traits import gguf_facts
 from app.settings import Home
 
 _ENGINE = "llama.cpp"
@@ -87,10 +87,4 @@ def _facts(path: str) -> ModelFacts:
         facts = Path(path).stat()
     except OSError as error:
         raise StokerError("MODEL_NOT_FOUND", f"`{path}` cannot be read: {error.strerror}.") from error
-    return _read(path, facts.st_size, facts.st_mtime_ns)
-
-
-@lru_cache(maxsize=8)
-def _read(path: str, _size: int, _changed: int) -> ModelFacts:
-    """The facts of a file as it is now: a form asks at every key."""
-    return from_gguf(Path(path))
+    return gguf_facts(path, facts.st_size, facts.st_mtime_ns)

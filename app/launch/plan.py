@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from app.domain.choice import Choice, Traits, choose
 from app.domain.containers import docker_run
 from app.domain.engines import CONTAINERS, Preset, compute_threads, render_command
 from app.domain.failures import StokerError
@@ -13,14 +14,13 @@ from app.domain.money import FREE
 from app.domain.variant import FlagValue, VariantSpec
 from app.launch.checks import Check, check_fit, check_name, check_spec, from_error
 from app.launch.fit import Fit, fit
+from app.launch.machine import machine_of
 from app.launch.models import resolve, slug
 from app.launch.money import check_balance, check_plan
 from app.launch.options import Options
 from app.launch.pinning import pin
+from app.launch.traits import traits_of
 from app.settings import Home, load_settings
-
-DEFAULT_ENGINE = "llama.cpp"
-DEFAULT_BACKEND = "process"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,7 @@ class Plan:
     """What would be launched. `spec` is None when the model could not be found; `command` is what would be started.
 
     `base` is what a name is made from where none was given, `fit` how one replica fits this machine if that is known.
+    `choice` is why that engine, and why not the others.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Plan:
     command: tuple[str, ...] = ()
     base: str = ""
     fit: Fit | None = None
+    choice: Choice | None = None
 
     @property
     def failure(self) -> Check | None:
@@ -57,13 +59,18 @@ class Plan:
         return {
             "ok": self.failure is None,
             "checks": [
-                {"name": c.name, "result": c.result, "code": c.code, "detail": c.detail, "remedy": c.remedy}
+                {"name": c.name, "result": c.result, "code": c.code, "detail": self._told(c), "remedy": c.remedy}
                 for c in self.checks
             ],
             "estimate": None if self.fit is None else self.fit.estimate.to_json(self.fit.context),
             "command": list(self.command),
             "price_per_hour_micro": 0 if self.spec is None else self.spec.price.by_hour * self.replicas,
         }
+
+    def _told(self, check: Check) -> str:
+        """All that there is to say of a check, where nothing stands beside it."""
+        others = self.choice.others if check.name == "engine" and self.choice is not None else ()
+        return "; ".join((check.detail, *others))
 
 
 def plan_launch(options: Options, home: Home, presets: Mapping[str, Preset], taken: Collection[str]) -> Plan:
@@ -73,21 +80,24 @@ def plan_launch(options: Options, home: Home, presets: Mapping[str, Preset], tak
     except StokerError as error:
         checks = [] if options.name is None else [check_name(options.name, taken)]
         return Plan(options.name or "", options.replicas or 1, (*checks, from_error("model", error)))
-    engine = options.engine or DEFAULT_ENGINE
-    preset = presets.get(engine)
+    traits = traits_of(model, home)
+    choice = _choose(options, traits, home, presets)
+    preset = presets.get(options.engine or choice.engine)
     spec = VariantSpec(
         model=model,
-        engine=engine,
-        backend=DEFAULT_BACKEND,
-        context=preset.context if preset else 0,
+        engine=options.engine or choice.engine,
+        backend=choice.backend,
+        context=min(preset.context, traits.context or preset.context) if preset else 0,
         seqs=preset.seqs if preset else 0,
         kv_type=preset.kv_types[0] if preset else "",
+        gpus=choice.gpus if choice.backend == CONTAINERS else None,
         price=load_settings(home).billing.price,
     )
     base = slug(model)
     name = options.name if options.name is not None else free_name(base, taken)
     merged, pinned = pin(_merge(spec, options), options.image)
-    plan = _finish(name, options.replicas or 1, merged, presets, home, (check_name(name, taken), *pinned))
+    named = check_name(name, taken)
+    plan = _finish(name, options.replicas or 1, merged, presets, home, (named, *pinned), choice=choice)
     return replace(plan, base=base)
 
 
@@ -103,7 +113,8 @@ def plan_change(
     merged, pinned = pin(merged, options.image)
     # What runs is paid for already: only what is added to it is not.
     wanted = options.replicas or replicas
-    return _finish(name, wanted, merged, presets, home, pinned, max(0, wanted - replicas))
+    choice = _kept(merged, home, presets)
+    return _finish(name, wanted, merged, presets, home, pinned, max(0, wanted - replicas), choice)
 
 
 def plan_variant(
@@ -111,6 +122,24 @@ def plan_variant(
 ) -> Plan:
     """The plan of running `spec` as deployment `name`, which exists, with `added` replicas more than it has."""
     return _finish(name, replicas, spec, presets, home, (), added)
+
+
+def _choose(options: Options, traits: Traits, home: Home, presets: Mapping[str, Preset]) -> Choice:
+    """The engine for what is asked for; among all of them, or those that were left."""
+    backend = options.backend or (CONTAINERS if _boxed(options) else None)
+    machine = machine_of(options.host, home, presets)
+    return choose(traits, machine, presets, engine=options.engine, backend=backend, gpus=options.gpus)
+
+
+def _kept(spec: VariantSpec, home: Home, presets: Mapping[str, Preset]) -> Choice:
+    """What is to be said of the engine that a deployment has."""
+    machine = machine_of(spec.host, home, presets)
+    traits = traits_of(spec.model, home)
+    return choose(traits, machine, presets, engine=spec.engine, backend=spec.backend, gpus=spec.gpus)
+
+
+def _boxed(options: Options) -> bool:
+    return bool(options.host or options.image or options.gpus)
 
 
 def free_name(base: str, taken: Collection[str]) -> str:
@@ -124,10 +153,9 @@ def free_name(base: str, taken: Collection[str]) -> str:
 
 def _merge(spec: VariantSpec, options: Options) -> VariantSpec:
     flags: dict[str, FlagValue] = {k: v for k, v in {**spec.flags, **options.flags}.items() if v != ""}
-    boxed = options.host or options.image or options.gpus
     return replace(
         spec,
-        backend=options.backend or (CONTAINERS if boxed else spec.backend),
+        backend=options.backend or (CONTAINERS if _boxed(options) else spec.backend),
         host=options.host or spec.host,
         image=options.image or spec.image,
         digest=spec.digest if options.image is None else None,
@@ -149,11 +177,12 @@ def _finish(
     home: Home,
     checks: tuple[Check, ...],
     added: int | None = None,
+    choice: Choice | None = None,
 ) -> Plan:
     settings = load_settings(home)
     price = FREE if added == 0 else spec.price
     money = check_balance(home, settings, price, replicas if added is None else added)
-    checks = (*checks, *check_spec(spec, presets, home), money, check_plan(home, settings, name, replicas))
+    checks = (*checks, *check_spec(spec, presets, home, choice), money, check_plan(home, settings, name, replicas))
     command: tuple[str, ...] = ()
     found: Fit | None = None
     if all(check.result != "fail" for check in checks):
@@ -162,7 +191,7 @@ def _finish(
         threads = compute_threads(os.cpu_count())
         command = render_command(presets[spec.engine], spec, name, sys.executable, threads)
         command = docker_run(presets[spec.engine], spec, command)
-    return Plan(name, replicas, checks, spec, command, fit=found)
+    return Plan(name, replicas, checks, spec, command, fit=found, choice=choice)
 
 
 def _fit(spec: VariantSpec, home: Home) -> tuple[Fit | None, list[Check]]:
