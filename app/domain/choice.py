@@ -97,8 +97,8 @@ class Choice:
     """Who serves it and why, and who does not and why not.
 
     `doubt` is what speaks against it all the same: if it is certain, nobody can, and `engine` is only the nearest.
-    `instead` says who would take it if not the one that was asked for. `gpus` is what a container has to be given of
-    them, as `--gpus` takes it.
+    `asked` says that somebody named the engine or its backend, `instead` who would take it then. `gpus` is what a
+    container has to be given of them, as `--gpus` takes it.
     """
 
     engine: str
@@ -108,6 +108,13 @@ class Choice:
     doubt: RuledOut | None = None
     instead: str = ""
     gpus: str | None = None
+    asked: bool = False
+
+    @property
+    def refused(self) -> bool:
+        """Whether it is not to be started: it cannot be, or nobody asked to try what it is not meant for."""
+        doubt = self.doubt
+        return doubt is not None and (doubt.certain or not (self.asked or doubt.stage is Stage.ARCHITECTURE))
 
     @property
     def fits(self) -> bool:
@@ -148,10 +155,11 @@ def choose(
         elif chosen is None:
             chosen = preset, where
     if chosen is None:
-        return _nearest(traits, machine, presets, tuple(out), engine, gpus)
+        asked_for = engine is not None or backend is not None
+        return _nearest(traits, machine, presets, tuple(out), engine, gpus, asked_for)
     preset, where = chosen
-    share = gpus or (_roomiest(machine) if preset.needs.capability else None)
-    return Choice(preset.name, where, _reason(preset, where, traits, machine), tuple(out), gpus=share)
+    taken = _taken(preset, where, machine, gpus)
+    return Choice(preset.name, where, _reason(preset, where, traits, machine), tuple(out), gpus=taken)
 
 
 def ways_of(preset: Preset) -> list[str]:
@@ -238,8 +246,11 @@ def _driver_lacks(what: str, cuda: str, machine: Machine) -> Iterator[str]:
         yield f"{what} needs CUDA {cuda}, so a driver from {least} on; this one is {safe(machine.driver, 40)}"
 
 
-def _roomiest(machine: Machine) -> str:
-    """The GPU with the most free memory, by its index; any one if none is known."""
+def _taken(preset: Preset, backend: str, machine: Machine, gpus: str | None) -> str | None:
+    """The GPUs that a container is given: those asked for, else the one with the most free memory, by its index."""
+    wanted = preset.needs.capability or (preset.needs.gpu and machine.gpus)
+    if gpus or not wanted or backend != CONTAINERS:
+        return gpus
     best = max(machine.gpus or (), key=lambda gpu: (not gpu.trouble, gpu.vram_free or 0), default=None)
     return "count=1" if best is None else str(best.index)
 
@@ -259,6 +270,7 @@ def _nearest(
     out: tuple[RuledOut, ...],
     engine: str | None,
     gpus: str | None,
+    asked_for: bool,
 ) -> Choice:
     """Something speaks against every way: the one with the least against it, and who else would take it."""
     if not out:
@@ -272,7 +284,7 @@ def _nearest(
             instead = f"`--engine {other.engine}` serves it: {other.reason}."
         elif other.doubt.stage > Stage.FORMAT:
             instead = f"{other.doubt.place} would take it, but {other.doubt.why}."
-    needed = gpus or (_roomiest(machine) if presets[best.engine].needs.capability else None)
+    taken = _taken(presets[best.engine], best.backend, machine, gpus)
     return Choice(
         best.engine,
         best.backend,
@@ -280,7 +292,8 @@ def _nearest(
         tuple(each for each in out if each is not best),
         doubt=best,
         instead=instead,
-        gpus=needed,
+        gpus=taken,
+        asked=asked_for,
     )
 
 

@@ -136,7 +136,7 @@ def _container(spec: VariantSpec, preset: Preset, home: Home) -> Iterator[Check]
         yield from_error("host", error)
         return
     try:
-        images = () if preset.container is None else admit(home, spec, preset.container.images)
+        images = () if preset.container is None else admit(home, spec, preset.container.images_for(spec))
         yield passed("image", f"{' or '.join(images)}; policy `{load_settings(home).images.policy}`")
     except StokerError as error:
         yield from_error("image", error)
@@ -171,7 +171,7 @@ def check_choice(choice: Choice) -> Check:
         return passed("engine", choice.reason)
     remedy = choice.instead or "Choose another engine: `--engine E`."
     text = f"{choice.doubt.place}: {choice.doubt.why}."
-    return Check("engine", "fail" if choice.doubt.certain else "warn", text, choice.doubt.code, remedy)
+    return Check("engine", "fail" if choice.refused else "warn", text, choice.doubt.code, remedy)
 
 
 def _repository(model: ModelRef, preset: Preset) -> Check:

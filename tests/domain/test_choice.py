@@ -41,6 +41,8 @@ def linux(*gpus: Gpu, **changes: Any) -> Machine:
         (TENSORS, linux(RTX), ("vllm", "docker")),
         (TENSORS, linux(RTX, driver="535.104", cuda="12.2"), ("vllm", "docker")),
         (TENSORS, linux(PASCAL, AMPERE), ("vllm", "docker")),
+        (TENSORS, linux(), ("transformers", "docker")),
+        (TENSORS, linux(PASCAL), ("transformers", "docker")),
         (Traits("m", "safetensors"), Machine("box", "linux", "x86_64", containers=True), ("vllm", "docker")),
     ],
 )
@@ -100,6 +102,9 @@ def test_a_form_of_weights_may_need_more_than_the_engine() -> None:
 def test_a_gpu_that_was_named_must_do_and_of_others_the_roomiest_is_taken() -> None:
     both = linux(PASCAL, AMPERE)
     assert choose(TENSORS, both, PRESETS).gpus == "1"
+    assert choose(TENSORS, linux(PASCAL), PRESETS).gpus == "0", "an engine that can do without is given one too"
+    assert choose(TENSORS, linux(), PRESETS).gpus is None
+    assert choose(GGUF, both, PRESETS).gpus is None
     doubt = choose(TENSORS, both, PRESETS, engine="vllm", gpus="0").doubt
     assert doubt is not None
     assert "GTX 1080" in doubt.why
@@ -116,8 +121,7 @@ def test_another_engine_that_was_asked_for_is_refused_with_who_would_take_it() -
     assert choice.instead.startswith("`--engine vllm` serves it: vllm in a container")
     bare = choose(TENSORS, linux(containers=False), PRESETS, engine="llama.cpp")
     assert (
-        bare.instead
-        == "vllm in a container would take it, but vllm 0.32 needs an NVIDIA GPU, and this machine has none."
+        bare.instead == "transformers in a container would take it, but no Docker daemon can be asked on this machine."
     )
     assert bare.doubt is not None
     assert bare.doubt.certain
@@ -126,7 +130,9 @@ def test_another_engine_that_was_asked_for_is_refused_with_who_would_take_it() -
 def test_where_nobody_serves_it_the_nearest_is_named_with_all_the_others() -> None:
     choice = choose(TENSORS, linux(containers=False), PRESETS)
     assert choice.doubt is not None
-    assert (choice.doubt.code, choice.doubt.certain) == ("GPU_INCOMPATIBLE", True)
+    assert (choice.engine, choice.doubt.code, choice.refused) == ("transformers", "HOST_UNREACHABLE", True)
+    assert not choose(TENSORS, linux(containers=False), PRESETS, backend="docker").refused, "who asks for it may try"
+    assert "not vllm: vllm 0.32 needs an NVIDIA GPU, and this machine has none" in choice.others
     assert {each.engine for each in (choice.doubt, *choice.ruled_out)} == set(PRESETS)
 
 
