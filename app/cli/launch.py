@@ -22,15 +22,17 @@ from app.domain.sizes import NAMES
 from app.launch.options import Options
 from app.launch.plan import Plan, plan_change, plan_launch
 from app.reach import actor, require_gateway
-from app.render.checks import check_lines
+from app.render.checks import check_lines, choice_lines
 from app.render.keys import shown_once
 from app.render.sizes import size_lines
 from app.settings import Home, find_home, load_presets
 from app.store import read
 
 _OPTIONS = (
-    click.option("--engine", help="What serves it. [llama.cpp]"),
-    click.option("--backend", help="How it runs: process, docker. [process; docker with --host, --image or --gpus]"),
+    click.option("--engine", help="What serves it. [by model and machine]"),
+    click.option(
+        "--backend", help="How it runs: process, docker. [the engine's; docker with --host, --image or --gpus]"
+    ),
     click.option("--host", help="Where it runs: a host of `stoker hosts ls`. [this machine]"),
     click.option("--image", help="The image to run, by tag or digest. [the engine's]"),
     click.option("--gpus", help="GPUs for the container: all, count=2, indexes (0,1) or UUIDs, of slices too. [none]"),
@@ -158,6 +160,8 @@ def _show_plan(plan: Plan, as_json: bool) -> int:
         say(*check_lines(plan.checks))
         if plan.sizes:
             say("", *size_lines(plan.sizes))
+        if plan.choice is not None and plan.choice.others:
+            say("", *choice_lines(plan.choice.others))
         if plan.command:
             say("", f"command  {shlex.join(plan.command)}")
     return 0 if plan.failure is None else 1

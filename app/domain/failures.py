@@ -94,6 +94,11 @@ _ROWS = (
         "The hub does not open this model to us.",
         "Accept its terms on the hub, and give a token that may read it: `HF_TOKEN`.",
     ),
+    Failure(
+        "GPU_INCOMPATIBLE",
+        "The GPU cannot run this engine with this model.",
+        "A newer or larger GPU, a newer driver, a smaller model or less context.",
+    ),
     Failure("CONFIG_INVALID", "A setting is not valid.", "Correct the setting that is named."),
     Failure("NAME_TAKEN", "A deployment of this name exists.", "Choose another: `--name NAME`."),
     Failure(

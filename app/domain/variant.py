@@ -61,7 +61,8 @@ class VariantSpec:
     outside the store, in the file `env-<env_file>.json` of the keys directory. `memory_limit` is bytes of host memory.
     `host` is one of the configured hosts, None this machine. `image` is what the user asked for instead of the
     preset's, and `digest` (`sha256:…`) what it was when that was asked. `gpus` is `all`, `count=N`, or indexes and
-    UUIDs with commas.
+    UUIDs with commas. `share` is the part of each GPU that an engine may claim which takes one whatever it needs, None
+    for its own default.
     A `flex` variant is billed for its use, an `active` one for being there. `price` is what it costs, as of its launch.
     """
 
@@ -80,6 +81,7 @@ class VariantSpec:
     digest: str | None = None
     gpus: str | None = None
     mode: Mode = "active"
+    share: float | None = None
     price: Price = FREE
 
     @property
