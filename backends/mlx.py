@@ -10,6 +10,7 @@ import hmac
 import os
 import sys
 import threading
+import time
 import traceback
 from http.server import ThreadingHTTPServer
 from typing import Any
@@ -33,6 +34,7 @@ class Server(ThreadingHTTPServer):
         if not self._told and self.loaded.is_set():
             host, port = self.server_address[:2]
             announce(f"http://{host!s}:{port}")
+            _say(f"server is listening on http://{host!s}:{port}")
             self._told = True
 
 
@@ -65,15 +67,24 @@ def provider(base: type[Any]) -> type[Any]:
             return super().load("default_model", None, "default_model")
 
         def load_default(self) -> None:
+            _say(f"Starting to load model {self.cli_args.model}")
+            began = time.monotonic()
             try:
                 super().load_default()
             except BaseException:
                 traceback.print_exc()
                 sys.stderr.flush()
                 os._exit(1)  # this is not the main thread, which would go on to serve
+            _say(f"Loading weights took {time.monotonic() - began:.2f} seconds")
             Server.loaded.set()
 
     return OneModel
+
+
+def _say(text: str) -> None:
+    """Tell how far it is, which mlx-lm does not, in words that other engines have for it."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
 
 
 def main() -> int:
