@@ -19,7 +19,7 @@ from app.domain.vram import solve
 from app.domain.vram.gpus import GIB, Gpu, gpu_named, gpu_of
 from app.domain.vram.peak import HOST
 from app.domain.vram.quants import quantisation
-from app.domain.vram.setup import FLAGS, Setup
+from app.domain.vram.setup import FLAGS, Estimate, Setup
 from app.domain.vram.shape import Shape
 from app.domain.vram.weights import Weights, by_parameters, given
 from app.launch.facts import ModelFacts, from_config, learn
@@ -41,6 +41,7 @@ class Solutions:
     sequences: int | None
     quantisation: str | None
     layers: int | None
+    larger: Gpu | None
 
 
 @click.command()
@@ -111,7 +112,7 @@ def estimate(
         return
     name = model or facts.name
     title = f"{name} on {chosen}, {setup.context:,} tokens, {weights.quantisation}"
-    say(*estimate_lines(title, setup, found, _solutions(facts.shape, weights, setup, bool(found.fits))))
+    say(*estimate_lines(title, setup, found, _solutions(facts.shape, weights, setup, found)))
     if why:
         say(f"{'engine':9}{why}")
 
@@ -163,11 +164,14 @@ def _version(flags: dict[str, FlagValue]) -> tuple[int, ...]:
     return tuple(int(number) for number in text.split(".")) if text else ()
 
 
-def _solutions(shape: Shape, weights: Weights, setup: Setup, fits: bool) -> Solutions:
+def _solutions(shape: Shape, weights: Weights, setup: Setup, found: Estimate) -> Solutions:
     """Everything that can be solved; another form of the weights and fewer layers only where it does not fit."""
+    fits = bool(found.fits)
+    tight = not fits or estimator.is_close(found, setup)
     return Solutions(
         context=solve.largest_context(shape, weights, setup),
         sequences=solve.most_sequences(shape, weights, setup),
         quantisation=None if fits else solve.best_quantisation(shape, setup),
         layers=None if fits else solve.most_layers(shape, weights, setup),
+        larger=solve.larger_gpu(shape, weights, setup) if tight else None,
     )
