@@ -45,12 +45,6 @@ def weight_lines(stock: Stock, now: int) -> list[Line]:
     return [*lines, *_disk_lines(stock, "weights"), line(Cell(f"seen {ago(now, stock.at)}", "dim"))]
 
 
-def room(stock: Stock | None) -> str:
-    """Free bytes where the weights are kept."""
-    disk = next((disk for disk in stock.disks if disk.holds == "weights"), None) if stock else None
-    return UNKNOWN if disk is None else size(disk.free)
-
-
 def _daemon(stock: Stock, now: int) -> Line:
     seen = Cell(f"  seen {ago(now, stock.at)}", "dim")
     if stock.docker is None:
