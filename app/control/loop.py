@@ -241,7 +241,8 @@ class Controller:
                 for variant_id, spec in specs.items()
                 if at_hand(spec.model, self.home) is None
             }
-            funds, used_at = self.accounts.read(connection)
+            dear = [d.id for d in deployments if not specs[d.variant_id].price.free]
+            funds, used_at = self.accounts.read(connection, dear)
         return Rows(deployments, specs, weights, jobs, funds, used_at)
 
     def _backend(self, place: str) -> Backend:

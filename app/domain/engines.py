@@ -23,7 +23,8 @@ class Box:
     """How an engine runs in a container: `images` in the order in which they are tried, the last one is pulled.
 
     `command` replaces the preset's; `arguments` come after the preset's own. `port` is what it listens on inside,
-    `cache` a folder inside where it keeps what it downloads, `shm_bytes` the shared memory that it needs.
+    `cache` a folder inside where it keeps what it downloads, `shm_bytes` the shared memory that it needs. `pin` are
+    the arguments that hold it to one revision of what it downloads.
     """
 
     images: tuple[str, ...]
@@ -32,6 +33,7 @@ class Box:
     arguments: tuple[str, ...] = ()
     cache: str | None = None
     shm_bytes: int | None = None
+    pin: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,9 @@ def render_command(preset: Preset, spec: VariantSpec, name: str, python: str, th
     else:
         values["port"] = box.port
         parts = (*box.command, *preset.arguments, *box.arguments)
+    if box is not None and spec.model.source == "hub" and not spec.model.files and spec.model.revision:
+        parts += box.pin
+        values["revision"] = spec.model.revision
     words = [word.format(**values) for word in parts]
     for flag, value in spec.flags.items():
         check_flag(preset, flag)
@@ -135,7 +140,21 @@ def gpu_choice(gpus: str | None) -> tuple[tuple[str, ...], int | None]:
 
 def inside(model: ModelRef) -> str:
     """Where a container finds the model: its mounted file or folder, or its name on the hub."""
+    if model.files:
+        folder = f"{WEIGHTS}/{PurePath(model.repo).name}"
+        return f"{folder}/{model.files[0].name}" if model.format == "gguf" else folder
     return model.path if model.source == "hub" else f"{WEIGHTS}/{PurePath(model.path).name}"
+
+
+def mounted(model: ModelRef) -> list[tuple[str, str]]:
+    """What a container is given of the model: files or folders here, each with its place inside.
+
+    Files of the hub's cache one by one: a folder there holds links that lead out of it.
+    """
+    if model.files:
+        folder = f"{WEIGHTS}/{PurePath(model.repo).name}"
+        return [(str(model.folder / file.name), f"{folder}/{file.name}") for file in model.files]
+    return [] if model.source == "hub" else [(model.path, inside(model))]
 
 
 def check_flag(preset: Preset, flag: str) -> None:
@@ -150,6 +169,7 @@ _OWNED = {
     "cache-type-k": "Use `--kv-type K/V`.",
     "cache-type-v": "Use `--kv-type K/V`.",
     "model": "Launch that model instead.",
+    "revision": "Use `--revision REV`.",
     "alias": "The deployment's name is the model's name at the edge.",
     "host": "Engines listen on loopback; clients go through the gateway.",
     "api-key": "Every attempt has a key of its own; clients use `stoker keys create`.",

@@ -300,3 +300,4 @@ class TokenMeter(SQLModel, table=True):
     deployment_id: str = Field(primary_key=True, foreign_key="deployments.id")
     request_id: str
     carried: int = 0
+    longest_us: int = 0

@@ -13,6 +13,7 @@ from tests.control.support import wait_for
 from tests.docker.daemon import Daemon
 from tests.docker.registry import registry
 from tests.docker.remote import NAME, Remote
+from tests.e2e.bill import is_billed_to_the_microsecond
 from tests.e2e.stoker import Stoker, installed
 
 SMALL = ("--ctx", "512", "--seqs", "2")
@@ -79,6 +80,11 @@ def test_a_container_answers_survives_the_server_and_is_started_again_when_kille
     assert failure(stoker, "boxed")["code"] == "KILLED_EXTERNALLY"
     stoker.run("rm", "boxed", "--yes", "--wait")
     assert docker_daemon.docker("ps", "-aq", "--filter", "label=io.stoker.deployment=boxed") == ""
+
+
+@pytest.mark.timeout(240)
+def test_the_bill_of_a_container_whose_server_was_killed_twice(stoker: Stoker) -> None:
+    is_billed_to_the_microsecond(stoker, "--backend", "docker")
 
 
 @pytest.mark.timeout(240)
