@@ -14,20 +14,19 @@ from app.domain.variant import FlagValue
 from app.domain.vram import estimate as estimator
 from app.domain.vram import solve
 from app.domain.vram.gpus import GIB, Gpu, gpu_named, gpu_of
+from app.domain.vram.peak import HOST
 from app.domain.vram.quants import quantisation
-from app.domain.vram.setup import Setup
+from app.domain.vram.setup import FLAGS, Setup
 from app.domain.vram.shape import Shape
 from app.domain.vram.weights import Weights, by_parameters, given
 from app.launch.facts import ModelFacts, from_config, learn
+from app.launch.fit import memory
 from app.render.estimate import estimate_lines
 from app.settings import find_home
+from app.store.peaks import of_kind
 
 _DEFAULT_CONTEXT = 8_192
-_FLAGS = frozenset({
-    "n-gpu-layers", "gpu-layers", "n-cpu-moe", "cpu-moe", "swa-full", "kv-unified", "no-kv-offload", "mla-attn",
-    "ubatch-size", "enforce-eager", "kv-cache-memory-bytes", "cpu-offload-gb", "chunked-prefill-size",
-    "disable-cuda-graph", "num-speculative-tokens", "engine-version",
-})  # fmt: skip
+_FLAGS = FLAGS | {"engine-version"}
 """Settings that change an estimate. `engine-version` is no flag: it says which defaults hold."""
 
 
@@ -49,7 +48,9 @@ class Solutions:
 @click.option("--ctx", "context", type=TOKENS, help="Context of one request in tokens. [8192, or the model's]")
 @click.option("--config", type=click.Path(path_type=Path), help="A config.json, instead of the model's files.")
 @click.option("--weights-bytes", type=click.IntRange(1, 2**50), help="Bytes of the weights, instead of what is found.")
-@click.option("--gpu", "gpu_name", help="The GPU by its name: `RTX 4090`, `A100 80GB`.")
+@click.option(
+    "--gpu", "gpu_name", help="The GPU by its name: `RTX 4090`, `A100 80GB`; `host`: none, this machine's memory."
+)
 @click.option("--vram", type=click.FloatRange(0.1, 100_000), help="Memory of each GPU in GiB.")
 @click.option("--quant", help="Form of the weights: q4_k_m, fp8, awq … [as published]")
 @click.option("--tp", "tensor", type=click.IntRange(1, 1_024), default=1, help="GPUs that share every layer.")
@@ -84,10 +85,11 @@ def estimate(
     """
     if model is None and config is None:
         raise click.UsageError("Give a model, or --config FILE.")
-    facts = from_config(config) if config is not None else learn(model or "", find_home(), quant, revision)
+    home = find_home()
+    facts = from_config(config) if config is not None else learn(model or "", home, quant, revision)
     weights = _weights(facts, weights_bytes, quant)
     chosen = engine or ("llama.cpp" if facts.format == "gguf" else "vllm")
-    gpu = _gpu(gpu_name, vram)
+    gpu = _gpu(gpu_name, vram, chosen)
     setup = Setup(
         engine=chosen,
         context=context or min(_DEFAULT_CONTEXT, facts.shape.context or _DEFAULT_CONTEXT),
@@ -95,6 +97,7 @@ def estimate(
         flash_attention=flash_attn == "on",
         flags=_known(dict(flags)),
         version=_version(dict(flags)),
+        peaks=of_kind(home.store, chosen, facts.shape.kind, weights.quantisation),
         **numbers,
     )
     found = estimator.estimate(facts.shape, weights, setup)
@@ -116,9 +119,16 @@ def _weights(facts: ModelFacts, size: int | None, quant: str | None) -> Weights:
     return facts.weights
 
 
-def _gpu(name: str | None, vram: float | None) -> Gpu | None:
+def _gpu(name: str | None, vram: float | None, engine: str) -> Gpu | None:
     if name is None:
         return None if vram is None else gpu_of(int(vram * GIB))
+    if name == HOST:
+        if engine != "llama.cpp":
+            raise StokerError(
+                "CONFIG_INVALID", f"{engine} is estimated on GPUs only.", "Use --engine llama.cpp, or --gpu."
+            )
+        total, free = memory()
+        return Gpu("this machine", total if vram is None else int(vram * GIB), free=free, host=True)
     gpu = gpu_named(name)
     return gpu if vram is None else replace(gpu, total=int(vram * GIB))
 

@@ -21,6 +21,7 @@ from app.control.clock import Clock
 from app.control.gateway import GatewayKeeper
 from app.control.jobs import Jobs
 from app.control.look import Watcher
+from app.control.peaks import Peaks
 from app.control.retention import prune
 from app.control.senses import Senses
 from app.control.telemetry import Telemetry
@@ -87,6 +88,7 @@ class Controller:
         self.actor = Actor(home, owner, presets, settings.server.env, self._wake.set)
         self.jobs = Jobs(home, self.clock, epoch, self.write, self._wake.set)
         self.telemetry = Telemetry(home, settings, self.write)
+        self.peaks = Peaks(home, presets, self.write)
         self.senses = Senses(home, settings, presets, load_rules(home), self._wake.set)
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -101,6 +103,7 @@ class Controller:
                 self.gateway.run(),
                 self.accounts.run(self.watcher.looks),
                 self.telemetry.run(),
+                self.peaks.run(),
             )
         ]
         stop = asyncio.create_task(stopping.wait())

@@ -130,7 +130,15 @@ def check_fit(found: Fit) -> Check:
         return Check("fit", "warn", f"{about}, {_gib(found.limit)} GiB may be used", code, remedy)
     if found.most > found.limit:
         return Check("fit", "warn", f"{about}, close to the {_gib(found.limit)} GiB there are", code, remedy)
-    return passed("fit", f"{about} of {found.place if found.on_gpu else 'memory'}, estimated")
+    return passed("fit", f"{about} of {found.place if found.on_gpu else 'memory'}, {_known_by(found)}")
+
+
+def _known_by(found: Fit) -> str:
+    """How the figure is known: estimated, or as far as it was measured here."""
+    learnt = found.estimate.learnt
+    if learnt is None:
+        return "estimated"
+    return learnt.words if learnt.scope == "settings" else f"estimated, {learnt.words}"
 
 
 def _gib(size: int) -> str:

@@ -1,7 +1,7 @@
 """Whether a configuration fits where it would run, known before it is started: GPUs, or this machine's memory."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from app.launch.facts import ModelFacts, from_folder, from_gguf, learn
 from app.launch.memory import ADDRESS_SPACE, PER_CORE
 from app.launch.models import at_hand
 from app.settings import Home
+from app.store.peaks import of_kind
 
 _ON_CPU = "llama.cpp"
 """The engine whose memory is known where there is no GPU."""
@@ -83,7 +84,8 @@ def fit(spec: VariantSpec, home: Home) -> Fit | None:
 
 def _fit(place: str, spec: VariantSpec, home: Home, gpus: tuple[Gpu, ...]) -> Fit:
     facts = _facts(spec, home)
-    setup = _setup(spec, gpus)
+    measured = of_kind(home.store, spec.engine, facts.shape.kind, facts.weights.quantisation)
+    setup = replace(_setup(spec, gpus), peaks=measured)
     return Fit(
         place,
         facts,

@@ -301,3 +301,19 @@ class TokenMeter(SQLModel, table=True):
     request_id: str
     carried: int = 0
     longest_us: int = 0
+
+
+class PeakRow(SQLModel, table=True):
+    __tablename__ = "peaks"
+    id: int | None = Field(default=None, primary_key=True)
+    attempt_id: str = Field(foreign_key="attempts.id")
+    at: int
+    engine: str
+    version: str
+    architecture: str
+    quantisation: str
+    place: str
+    weights: int
+    settings: str
+    taken: str
+    busy: int
