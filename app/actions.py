@@ -121,7 +121,7 @@ ACTIONS = (
         ("tab", "right", "l"),
         "hosts",
         "next tab",
-        "Go to the next tab: GPUs, engines, weights",
+        "Go to the next tab: GPUs, engines, weights, offers",
         footer=True,
     ),
     Action("hosts.tab_before", ("shift+tab", "left", "h"), "hosts", "tab before", "Go to the tab before"),

@@ -1,9 +1,10 @@
 """Hosts: every machine with its driver and GPUs, how loaded they are and who holds their memory; and what it has in
-store: engines and images, weights, room."""
+store and what it costs: engines and images, weights, room, offers."""
 
 import importlib.util
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import ClassVar
 
 from textual.binding import BindingType
@@ -13,16 +14,19 @@ from app.domain.engines import Preset
 from app.domain.fleet import Fleet
 from app.domain.gpus import HostFacts
 from app.domain.hosts import LOCAL
+from app.domain.offers import Offer, Wanted, match
 from app.domain.stock import Stock
+from app.launch.offers import known_offers
 from app.machines import MachineReader, Machines
 from app.render.cells import Cell
 from app.render.cells import Line as RenderLine
 from app.render.hosts import state_cell
+from app.render.offers import offer_table
 from app.render.stock import engine_lines, weight_lines
 from app.render.words import brief
 from app.screens.base import ConsoleScreen, bindings
 from app.screens.gpus import host_lines
-from app.settings import Home, load_presets
+from app.settings import Home, load_presets, load_settings
 from widgets.lines import Lines
 from widgets.spans import Line
 
@@ -33,11 +37,13 @@ _INDENT = 6
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Hosts, the engines that are known, and which of them are installed here as programs."""
+    """Hosts, the engines that are known, which of them are installed here as programs, and, while they are shown, the
+    offers."""
 
     machines: Machines = field(default_factory=Machines)
     engines: Mapping[str, Preset] = field(default_factory=dict)
     installed: frozenset[str] = frozenset()
+    offers: Sequence[Offer] = ()
 
 
 class HostsScreen(ConsoleScreen):
@@ -54,10 +60,11 @@ class HostsScreen(ConsoleScreen):
     def __init__(self) -> None:
         super().__init__()
         self._reader, self._facts, self._shown = MachineReader(stocks=True), Facts(), 0
-        self._tabs: Sequence[tuple[str, Callable[[HostFacts], Iterable[Line]]]] = (
-            ("GPUs", self._gpus),
-            ("engines", self._engines),
-            ("weights", self._weights),
+        self._tabs: Sequence[tuple[str, Callable[[], Iterator[Line]]]] = (
+            ("GPUs", partial(self._hosts, self._gpus)),
+            ("engines", partial(self._hosts, self._engines)),
+            ("weights", partial(self._hosts, self._weights)),
+            ("offers", self._offers),
         )
 
     def body(self) -> Iterable[Widget]:
@@ -79,7 +86,8 @@ class HostsScreen(ConsoleScreen):
             modules = {name: preset.module for name, preset in engines.items() if preset.module is not None}
             found = frozenset(name for name, module in modules.items() if importlib.util.find_spec(module) is not None)
             return Facts(self._reader.read(home, fleet.now), engines, found)
-        return replace(self._facts, machines=self._reader.read(home, fleet.now))
+        offers = known_offers(home, load_settings(home)) if self._tabs[self._shown][1] == self._offers else ()
+        return replace(self._facts, machines=self._reader.read(home, fleet.now), offers=offers)
 
     def show(self, fleet: Fleet | None, facts: Facts) -> None:
         self._facts = facts
@@ -99,16 +107,19 @@ class HostsScreen(ConsoleScreen):
         self._shown = (self._shown + by) % len(self._tabs)
         self._draw()
         self.query_one("#hosts", Lines).scroll_home(animate=False)
+        self.console.hurry()  # offers are read while they are shown only
 
     # --- What there is. ---
 
     def _draw(self) -> None:
         names = (Cell(f" {name} ", "accent" if n == self._shown else "dim") for n, (name, _) in enumerate(self._tabs))
         self.query_one("#about", Lines).set_lines([self.spans(tuple(names))])
-        self.query_one("#hosts", Lines).set_lines(self._lines())
+        _, lines = self._tabs[self._shown]
+        more = (self.line((text, "dim")) for text in _MORE)
+        self.query_one("#hosts", Lines).set_lines((*lines(), (), *more))
 
-    def _lines(self) -> Iterator[Line]:
-        _, tell = self._tabs[self._shown]
+    def _hosts(self, tell: Callable[[HostFacts], Iterable[Line]]) -> Iterator[Line]:
+        """What `tell` says of each host, below its name and state."""
         hosts = self._facts.machines.hosts
         for n, facts in enumerate(hosts):
             if n:
@@ -117,8 +128,6 @@ class HostsScreen(ConsoleScreen):
             yield from tell(facts)
         if not hosts:
             yield self.line((" No host was looked at yet: the server does, a moment after its start.", "dim"))
-        yield ()
-        yield from (self.line((text, "dim")) for text in _MORE)
 
     def _gpus(self, facts: HostFacts) -> Iterator[Line]:
         if facts.look.detail:
@@ -132,6 +141,14 @@ class HostsScreen(ConsoleScreen):
 
     def _weights(self, facts: HostFacts) -> Iterator[Line]:
         return self._stock(facts, weight_lines)
+
+    def _offers(self) -> Iterator[Line]:
+        """Where something could run and what it costs, the cheapest first; a GPU each where there are any."""
+        anything = Wanted()
+        ranked = match(self._facts.offers, anything)
+        others = [offer for offer in self._facts.offers if offer not in ranked]
+        if self._facts.offers:
+            yield from (self.spans(line, 1) for line in offer_table(ranked, others, anything))
 
     def _stock(self, facts: HostFacts, tell: Callable[[Stock, int], list[RenderLine]]) -> Iterator[Line]:
         machines = self._facts.machines

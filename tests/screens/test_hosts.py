@@ -60,8 +60,8 @@ def stocked(scribe: Scribe) -> None:
         Kept(HOSTILE, "hub cache", None),
     )
     disks = (Disk("weights", 2 * 10**12, 61 * 10**9), Disk("images", 5 * 10**11, 2 * 10**11))
-    here = Stock(scribe.now - 30 * SECOND, "28.2.2", "", (vllm, ours, other), weights, disks)
-    bare = Stock(scribe.now - 90 * SECOND, None, "There is no `docker` on this host.", disks=disks[1:])
+    here = Stock(scribe.now - 130 * SECOND, "28.2.2", "", (vllm, ours, other), weights, disks)
+    bare = Stock(scribe.now - 130 * SECOND, None, "There is no `docker` on this host.", disks=disks[1:])
     store = Store(scribe.home.store)
     for name, stock in (("local", here), ("laptop", bare)):
         with store.write() as session:
@@ -138,6 +138,26 @@ def test_the_fleet_has_a_line_a_host_and_names_the_newcomer(tmp_path: Path, size
             await person.sees("STATUS", "takes 2.0 GiB of what chat needs on local:0", "python (pid 4121, alice)")
             await person.sees("92%  71°C", "1 free", "2 lost", "gpu1  ? unreachable")
             assert all(cell_len(line) <= size[0] for line in lines_of(person.app))
+
+        visit(scribe.home, scene, size)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_what_hosts_offer_and_cost_is_on_the_last_tab(tmp_path: Path, size: tuple[int, int]) -> None:
+    with Scribe(tmp_path) as scribe:
+        several(scribe)
+        host = '[hosts.{}]\naddress = "ada@{}"\nregion = "eu"\ntier = "secure"\nprice = "{}"\n'
+        config = host.format("gpu1", "gpu1", "0.60") + host.format("gpu9", "gpu9", "0.25")
+        (scribe.home.config / "config.toml").write_text(config)
+
+        async def scene(person: Person) -> None:
+            await person.presses("7")
+            await person.sees("H100")
+            await person.presses("shift+tab")
+            await person.sees("PER HOUR", "process", "docker@gpu1", "1 × NVIDIA L40S", "secure  0.60", "secure  0.25")
+            assert all(cell_len(line) <= size[0] for line in lines_of(person.app))
+            await person.presses("tab")
+            await person.sees("H100")
 
         visit(scribe.home, scene, size)
 
