@@ -77,7 +77,9 @@ def _simulated(name: str, host: SimulatedSettings, reserved: Reserved) -> Offer:
 
 def _slots(facts: HostFacts, reserved: Reserved) -> Iterator[tuple[str, tuple[Slot, ...]]]:
     """The GPUs of a host, by their kind."""
-    usable = [gpu for gpu in facts.look.gpus if gpu.vram_total and not gpu.trouble]
+    # A GPU in slices (MIG) takes no work as a whole, and a slice is chosen by hand: an index does not name it.
+    whole = [gpu for gpu in facts.look.gpus if gpu.slice is None and not gpu.mig]
+    usable = [gpu for gpu in whole if gpu.vram_total and not gpu.trouble]
     for name, alike in groupby(sorted(usable, key=lambda gpu: (gpu.name, gpu.index)), key=lambda gpu: gpu.name):
         yield name, tuple(_slot(gpu, facts, reserved.get((facts.name, gpu.uuid), {})) for gpu in alike)
 
