@@ -4,6 +4,7 @@ import difflib
 import hashlib
 import math
 import os
+import re
 import stat
 import tomllib
 from collections.abc import Mapping
@@ -19,8 +20,10 @@ from app.domain.images import POLICIES, Policy
 from app.domain.money import Basis, Micro, Price, parse_amount
 from app.domain.plans import Plan
 from app.domain.rules import Rule, parse_rules
+from app.domain.vram.gpus import gpu_named
 
 NOTHING = Micro(0)
+_FAULT = re.compile(r"none|capacity|oom|(timeout|crash) \d{1,6}(\.\d{1,6})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,21 +101,50 @@ class HostSettings:
     """`[hosts.NAME]`: a machine beside this one.
 
     `address` is one that `app.domain.hosts.parse_address` takes. `region` and `tier` are the operator's own words, for
-    choosing by them. `price` is that of one GPU for an hour, in the currency of the account.
+    choosing by them. `price` is that of one GPU for an hour (text such as "0.60"), in the currency of the account; of
+    the whole host where it has none.
     """
 
     address: str
     region: str = ""
     tier: str = ""
-    price: float = 0.0
+    price: Micro = NOTHING
 
     def __post_init__(self) -> None:
         parse_address(self.address)
 
-    @property
-    def price_per_hour_micro(self) -> int:
-        """The price of one GPU for an hour in millionths."""
-        return round(self.price * 1_000_000)
+
+@dataclass(frozen=True, slots=True)
+class SimulatedSettings:
+    """`[simulated.NAME]`: a scripted host, for drills and tests, with `gpus` of the kind `gpu`.
+
+    `vram` is GiB of each, 0 for what GPUs of that name have; `memory` is GiB of the host. `region`, `tier` and `price`
+    are as those of `[hosts.NAME]`. `endpoint` answers for every engine; without one real programs run. `faults` are
+    those of the first start, the second and so on, the last of all later ones (`backends.scripted.Script` has the
+    words). `prepare` and `load` are seconds that a start takes.
+    """
+
+    gpu: str = ""
+    gpus: int = 0
+    vram: float = 0.0
+    memory: float = 64.0
+    region: str = ""
+    tier: str = ""
+    price: Micro = NOTHING
+    endpoint: str = ""
+    faults: tuple[str, ...] = ()
+    prepare: float = 0.0
+    load: float = 0.0
+
+    def __post_init__(self) -> None:
+        for fault in self.faults:
+            if not _FAULT.fullmatch(fault):
+                raise ValueError(f"`{fault}` is no fault; give none, capacity, oom, timeout N or crash N.")
+        if self.gpus and not self.vram:
+            try:
+                gpu_named(self.gpu)
+            except StokerError as error:
+                raise ValueError(f"{error.message} Give `vram` in GiB, or the name of a GPU that is known.") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +178,8 @@ class ModelSettings:
 class Settings:
     """The whole of `config.toml`. Every field has a default, so an absent file is a valid one.
 
-    `plans` are plans of one's own, `hosts` the machines beside this one, by name. `keymap` gives the console's actions
-    other keys, by action id; several are parted by commas.
+    `plans` are plans of one's own, `hosts` the machines beside this one, `simulated` hosts that are only played, by
+    name. `keymap` gives the console's actions other keys, by action id; several are parted by commas.
     """
 
     server: ServerSettings = field(default_factory=ServerSettings)
@@ -155,6 +187,7 @@ class Settings:
     billing: BillingSettings = field(default_factory=BillingSettings)
     plans: Mapping[str, Plan] = field(default_factory=dict)
     hosts: Mapping[str, HostSettings] = field(default_factory=dict)
+    simulated: Mapping[str, SimulatedSettings] = field(default_factory=dict)
     images: ImageSettings = field(default_factory=ImageSettings)
     models: ModelSettings = field(default_factory=ModelSettings)
     keymap: Mapping[str, str] = field(default_factory=dict)
@@ -245,9 +278,11 @@ def load_settings(home: Home) -> Settings:
     """Read `config.toml`. An unknown key or a wrong type is CONFIG_INVALID with file, key and the nearest valid one."""
     path = home.config / "config.toml"
     settings: Settings = _build(Settings, _read_toml(path), path.name, "")
-    for name in settings.hosts:
+    for name in (*settings.hosts, *settings.simulated):
         try:
             check_host_name(name)
+            if name in settings.hosts and name in settings.simulated:
+                raise ValueError(f"there are two hosts `{name}`, one of them simulated.")
         except ValueError as error:
             raise StokerError("CONFIG_INVALID", f"{path.name}: {error}") from error
     return settings

@@ -119,6 +119,12 @@ _ROWS = (
         "Check network, address and daemon; what runs there is left alone until it answers.",
         retry=Retry.BACKOFF,
     ),
+    Failure(
+        "PROVIDER_TIMEOUT",
+        "The host or provider had no capacity in time.",
+        "It is tried again; or choose another host.",
+        retry=Retry.BACKOFF,
+    ),
     Failure("PROVIDER_AUTH", "The host or provider refuses our credentials.", "Correct the key or its rights."),
     Failure(
         "IMAGE_PULL_FAILED",

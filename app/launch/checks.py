@@ -12,6 +12,7 @@ from typing import Literal
 
 from app.domain.engines import CONTAINERS, Preset, check_flag, gpu_choice, nearest
 from app.domain.failures import CATALOGUE, StokerError
+from app.domain.hosts import SIMULATED
 from app.domain.names import NAME_RULE, valid_name
 from app.domain.text import safe
 from app.domain.variant import FlagValue, ModelRef, VariantSpec
@@ -87,6 +88,8 @@ def check_spec(spec: VariantSpec, presets: Mapping[str, Preset], home: Home) -> 
     yield _backend(spec.backend)
     if boxed:
         yield from _container(spec, preset, home)
+    elif spec.backend == SIMULATED:
+        yield _simulated(spec, home)
     elif spec.host or spec.image or spec.gpus:
         yield failed("backend", "CONFIG_INVALID", "Host, image and GPUs are for containers.", "Use `--backend docker`.")
     elif spec.memory_limit is not None:
@@ -144,6 +147,17 @@ def _container(spec: VariantSpec, preset: Preset, home: Home) -> Iterator[Check]
         yield from_error("gpus", error)
     if spec.memory_limit is not None and spec.memory_limit < _CONTAINER_BYTES:
         yield failed("memory", "HOST_OOM", "A container gets 6 MiB at the least.", "Allow more (`--memory`).")
+
+
+def _simulated(spec: VariantSpec, home: Home) -> Check:
+    try:
+        known = load_settings(home).simulated
+    except StokerError as error:
+        return from_error("host", error)
+    if spec.host in known and not spec.image:
+        return passed("host", f"{spec.host}, simulated")
+    remedy = f"Give one of [simulated.NAME] with `--host`, and no image: {', '.join(sorted(known)) or 'there is none'}."
+    return failed("host", "CONFIG_INVALID", f"`{safe(spec.host or '', 80)}` is no simulated host.", remedy)
 
 
 def _engine(preset: Preset, boxed: bool) -> Check:

@@ -9,6 +9,7 @@ from typing import Any
 from app.domain.containers import docker_run
 from app.domain.engines import CONTAINERS, Preset, compute_threads, render_command
 from app.domain.failures import StokerError
+from app.domain.hosts import SIMULATED
 from app.domain.money import FREE
 from app.domain.variant import FlagValue, ModelRef, VariantSpec
 from app.launch.checks import Check, check_fit, check_name, check_spec, from_error
@@ -88,7 +89,7 @@ def plan_launch(options: Options, home: Home, presets: Mapping[str, Preset], tak
     )
     base = slug(model)
     name = options.name if options.name is not None else free_name(base, taken)
-    merged, pinned = pin(_merge(spec, options), options.image)
+    merged, pinned = pin(_merge(spec, options, home), options.image)
     plan = _finish(name, options.replicas or 1, merged, presets, home, (check_name(name, taken), *hub, *pinned))
     return replace(plan, base=base)
 
@@ -101,7 +102,7 @@ def plan_change(
         model, hub = _changed_model(options, home, presets, spec)
     except StokerError as error:
         return Plan(name, options.replicas or replicas, (from_error("model", error),))
-    merged = _merge(replace(spec, model=model, engine=options.engine or spec.engine), options)
+    merged = _merge(replace(spec, model=model, engine=options.engine or spec.engine), options, home)
     merged, pinned = pin(merged, options.image)
     # What runs is paid for already: only what is added to it is not.
     wanted = options.replicas or replicas
@@ -133,12 +134,11 @@ def free_name(base: str, taken: Collection[str]) -> str:
     return name
 
 
-def _merge(spec: VariantSpec, options: Options) -> VariantSpec:
+def _merge(spec: VariantSpec, options: Options, home: Home) -> VariantSpec:
     flags: dict[str, FlagValue] = {k: v for k, v in {**spec.flags, **options.flags}.items() if v != ""}
-    boxed = options.host or options.image or options.gpus
     return replace(
         spec,
-        backend=options.backend or (CONTAINERS if boxed else spec.backend),
+        backend=options.backend or _backend(options, home) or spec.backend,
         host=options.host or spec.host,
         image=options.image or spec.image,
         digest=spec.digest if options.image is None else None,
@@ -150,6 +150,13 @@ def _merge(spec: VariantSpec, options: Options) -> VariantSpec:
         env_names=tuple(sorted({*spec.env_names, *options.env})),
         memory_limit=spec.memory_limit if options.memory is None else options.memory,
     )
+
+
+def _backend(options: Options, home: Home) -> str:
+    """The backend that the options imply, empty for none."""
+    if options.host in load_settings(home).simulated:
+        return SIMULATED
+    return CONTAINERS if options.host or options.image or options.gpus else ""
 
 
 def _finish(
