@@ -107,6 +107,7 @@ _ROWS = (
         "The image policy does not allow this image.",
         "Choose an image that it allows, or change `[images]` in config.toml.",
     ),
+    Failure("MODEL_IN_USE", "A deployment needs these weights.", "Remove that first: `stoker rm NAME`."),
     Failure(
         "CODE_NOT_ALLOWED",
         "The model would run code of its own, which nobody has allowed.",

@@ -14,6 +14,7 @@ from app.domain.money import FREE
 from app.domain.variant import FlagValue, ModelRef, VariantSpec
 from app.launch.checks import Check, check_fit, check_name, check_spec, from_error
 from app.launch.fit import Fit, fit
+from app.launch.hub import of_shell
 from app.launch.models import resolve, slug
 from app.launch.money import check_balance, check_plan
 from app.launch.options import Options
@@ -70,6 +71,7 @@ class Plan:
 
 def plan_launch(options: Options, home: Home, presets: Mapping[str, Preset], taken: Collection[str]) -> Plan:
     """The plan of a new deployment. `taken` are the names in use; without a name one is made from the model's."""
+    options = of_shell(options, home)
     try:
         model = resolve(options.model or "", home)
     except StokerError as error:
@@ -98,6 +100,7 @@ def plan_change(
     options: Options, home: Home, presets: Mapping[str, Preset], name: str, spec: VariantSpec, replicas: int
 ) -> Plan:
     """The plan of a change to deployment `name`, which runs `spec`; what the options leave out stays as it is."""
+    options = of_shell(options, home)
     try:
         model, hub = _changed_model(options, home, presets, spec)
     except StokerError as error:

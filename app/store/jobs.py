@@ -75,13 +75,3 @@ def facts(row: sqlite3.Row) -> JobFacts:
 
 def _unknown(job_id: str) -> StokerError:
     return StokerError("NOT_FOUND", f"There is no job `{job_id}`.")
-
-
-def open_fetch(connection: sqlite3.Connection, variant_id: str) -> JobFacts | None:
-    """The fetch of a variant's weights that is under way, if one is."""
-    row = connection.execute(
-        "SELECT * FROM jobs WHERE kind = 'fetch' AND state IN ('queued', 'running')"
-        " AND json_extract(payload, '$.variant_id') = ? ORDER BY id DESC LIMIT 1",
-        (variant_id,),
-    ).fetchone()
-    return None if row is None else facts(row)
