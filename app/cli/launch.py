@@ -55,14 +55,28 @@ _OPTIONS = (
 )
 
 
+_HUB_OPTIONS = (
+    click.option("--quant", help="Which of several GGUF files of a model of the hub: Q4_K_M."),
+    click.option("--file", help="Which file of it, by its name in the repository."),
+    click.option("--revision", help="A branch, tag or commit of it. [main]"),
+)
+
+
 def _launch_options(command: Command) -> Command:
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
 
 
+def _hub_options(command: Command) -> Command:
+    for option in reversed(_HUB_OPTIONS):
+        command = option(command)
+    return command
+
+
 @click.command()
 @click.argument("model")
+@_hub_options
 @click.option("--name", help="The deployment's name, which clients give as model. [from the model]")
 @_launch_options
 @click.option("--size", type=click.Choice(NAMES), help="How large, in a word; other options go before it. [medium]")
@@ -71,7 +85,9 @@ def _launch_options(command: Command) -> Command:
 @wait_option("it answers")
 @json_option
 def launch(model: str, name: str | None, with_key: bool, dry_run: bool, wait: bool, as_json: bool, **given: Any) -> int:
-    """Launch a model: `smollm2`, which comes with stoker, or the path of a GGUF file.
+    """Launch a model: `smollm2`, which comes with stoker, the path of a file or folder, or a name on the hub.
+
+    One of the hub is `owner/name`, or `owner/name:Q4_K_M`; it is fetched once, and its commit is kept.
 
     Ctrl-C while waiting stops waiting, not the launch.
     """
@@ -107,6 +123,7 @@ def launch(model: str, name: str | None, with_key: bool, dry_run: bool, wait: bo
 @click.command()
 @name_argument
 @click.option("--model", help="Another model.")
+@_hub_options
 @_launch_options
 @click.option("--dry-run", is_flag=True, help="Only check, and show what would be started.")
 @wait_option("the new variant serves alone")

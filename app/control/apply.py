@@ -17,11 +17,10 @@ from app.domain.status import Status, derive
 from app.domain.text import clean_text
 from app.domain.variant import VariantSpec
 from app.store import tables
-from app.store.jobs import submit
+from app.store.jobs import FETCH_DEADLINE_US, submit
 from app.store.purse import hold_attempt
 
 ACTOR = "server"
-FETCH_DEADLINE_US = 24 * 3_600_000_000
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +64,7 @@ class Recorder:
         self.session.add(self.row)
 
     def _add(self) -> None:
-        spec = VariantSpec.from_json(json.loads(self.session.get_one(tables.Variant, self.row.variant_id).spec))
+        spec = self._spec(self.row.variant_id)
         taken = {row.name for row in self._instances()}
         name = next(n for i in range(1_000_000) if (n := f"{self.row.name}-{_letters(i)}") not in taken)
         instance = tables.Instance(
@@ -101,6 +100,17 @@ class Recorder:
         if action.to is not None:
             self.session.flush()
             self._record_status()
+        if action.instance.get("failure_code") == "MODEL_LOAD_ERROR":
+            self._suspect(instance)
+
+    def _suspect(self, instance: tables.Instance) -> None:
+        """Have the files compared with their checksums that an engine could not load."""
+        if self._spec(instance.variant_id).model.files:
+            payload = {"variant_id": instance.variant_id, "instance_id": instance.id}
+            submit(self.session, "verify", payload, FETCH_DEADLINE_US)
+
+    def _spec(self, variant_id: str) -> VariantSpec:
+        return VariantSpec.from_json(json.loads(self.session.get_one(tables.Variant, variant_id).spec))
 
     def _begin(self, action: rules.Begin) -> None:
         instance = self.session.get_one(tables.Instance, action.instance_id)
@@ -188,6 +198,14 @@ def mark_released(session: Session, attempt_ids: Iterable[str], now: int) -> Non
         attempt = session.get_one(tables.Attempt, attempt_id)
         attempt.released_at = now
         session.add(attempt)
+
+
+def mark_damaged(session: Session, instance_id: str, evidence: str) -> None:
+    """Note what is wrong with the files that an instance could not load, if that is still why it failed."""
+    instance = session.get(tables.Instance, instance_id)
+    if instance is not None and instance.state == State.FAILED and instance.failure_code == "MODEL_LOAD_ERROR":
+        instance.failure_evidence = clean_text(evidence)
+        session.add(instance)
 
 
 def mark_reachable(session: Session, backend: str, since: int | None) -> None:

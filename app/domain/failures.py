@@ -112,6 +112,7 @@ _ROWS = (
         "The image policy does not allow this image.",
         "Choose an image that it allows, or change `[images]` in config.toml.",
     ),
+    Failure("MODEL_IN_USE", "A deployment needs these weights.", "Remove that first: `stoker rm NAME`."),
     Failure(
         "GPU_INCOMPATIBLE",
         "The GPU cannot serve this model as it is asked to.",

@@ -17,6 +17,7 @@ from app.domain.variant import FlagValue, ModelRef, VariantSpec
 from app.launch.asking import Question, ask_all
 from app.launch.checks import Check, check_fit, check_image, check_name, check_spec, forced, from_error
 from app.launch.fit import Fit, fit
+from app.launch.hub import of_shell
 from app.launch.machine import machine_of
 from app.launch.models import resolve, slug
 from app.launch.money import check_balance, check_plan
@@ -92,6 +93,7 @@ def plan_launch(
 
     `watch` is told the plan as far as it is known, again and again while its checks end.
     """
+    options = of_shell(options, home)
     try:
         model = resolve(options.model or "", home)
     except StokerError as error:
@@ -131,6 +133,7 @@ def plan_change(
     options: Options, home: Home, presets: Mapping[str, Preset], name: str, spec: VariantSpec, replicas: int
 ) -> Plan:
     """The plan of a change to deployment `name`, which runs `spec`; what the options leave out stays as it is."""
+    options = of_shell(options, home)
     try:
         model, hub = _changed_model(options, home, presets, spec)
     except StokerError as error:
