@@ -10,7 +10,9 @@ from app.domain.variant import FlagValue
 class Options:
     """The options of `launch` and `change`. `memory` is bytes of host memory; a flag of "" is taken away.
 
-    `image` is what to run instead of the engine's own; `gpus` is `all`, `count=N`, or indexes with commas.
+    `image` is what to run instead of the engine's own; `gpus` is `all`, `count=N`, or indexes with commas. With `smart`
+    it runs wherever `gpu` (a name), so many `gpus`, `region`, `tier`, `max_price` (micro-units an hour), `backend` and
+    `host` allow.
     """
 
     model: str | None = None
@@ -25,5 +27,10 @@ class Options:
     host: str | None = None
     image: str | None = None
     gpus: str | None = None
+    smart: bool = False
+    gpu: str | None = None
+    region: str | None = None
+    tier: str | None = None
+    max_price: int | None = None
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     flags: Mapping[str, FlagValue] = field(default_factory=dict)

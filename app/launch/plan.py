@@ -18,6 +18,7 @@ from app.launch.models import resolve, slug
 from app.launch.money import check_balance, check_plan
 from app.launch.options import Options
 from app.launch.pinning import pin
+from app.launch.smart import place
 from app.settings import Home, load_settings
 
 DEFAULT_ENGINE = "llama.cpp"
@@ -72,8 +73,8 @@ def plan_launch(options: Options, home: Home, presets: Mapping[str, Preset], tak
     try:
         model = resolve(options.model or "", home)
     except StokerError as error:
-        checks = [] if options.name is None else [check_name(options.name, taken)]
-        return Plan(options.name or "", options.replicas or 1, (*checks, from_error("model", error)))
+        named = () if options.name is None else (check_name(options.name, taken),)
+        return Plan(options.name or "", options.replicas or 1, (*named, from_error("model", error)))
     engine = options.engine or DEFAULT_ENGINE
     preset = presets.get(engine)
     spec = VariantSpec(
@@ -88,7 +89,9 @@ def plan_launch(options: Options, home: Home, presets: Mapping[str, Preset], tak
     base = slug(model)
     name = options.name if options.name is not None else free_name(base, taken)
     merged, pinned = pin(_merge(spec, options, home), options.image)
-    plan = _finish(name, options.replicas or 1, merged, presets, home, (check_name(name, taken), *pinned))
+    merged, offered = place(merged, options, home, presets)
+    checks = (check_name(name, taken), *pinned, *offered)
+    plan = _finish(name, options.replicas or 1, merged, presets, home, checks)
     return replace(plan, base=base)
 
 
@@ -102,9 +105,10 @@ def plan_change(
         return Plan(name, options.replicas or replicas, (from_error("model", error),))
     merged = _merge(replace(spec, model=model, engine=options.engine or spec.engine), options, home)
     merged, pinned = pin(merged, options.image)
+    merged, offered = place(merged, options, home, presets)
     # What runs is paid for already: only what is added to it is not.
     wanted = options.replicas or replicas
-    return _finish(name, wanted, merged, presets, home, pinned, max(0, wanted - replicas))
+    return _finish(name, wanted, merged, presets, home, (*pinned, *offered), max(0, wanted - replicas))
 
 
 def plan_variant(
@@ -143,6 +147,8 @@ def _merge(spec: VariantSpec, options: Options, home: Home) -> VariantSpec:
 
 def _backend(options: Options, home: Home) -> str:
     """The backend that the options imply, empty for none."""
+    if options.smart:
+        return ""
     if options.host in load_settings(home).simulated:
         return SIMULATED
     return CONTAINERS if options.host or options.image or options.gpus else ""
