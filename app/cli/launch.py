@@ -7,6 +7,7 @@ import click
 
 from app.cli.output import emit, note, say
 from app.cli.params import (
+    PRICE,
     SIZE,
     TOKENS,
     Command,
@@ -36,6 +37,11 @@ _OPTIONS = (
     click.option("--host", help="Where it runs: a host of `stoker hosts ls`. [this machine]"),
     click.option("--image", help="The image to run, by tag or digest. [the engine's]"),
     click.option("--gpus", help="GPUs for the container: all, count=2, indexes (0,1) or UUIDs, of slices too. [none]"),
+    click.option("--smart", is_flag=True, help="Wherever it is cheapest, and on the next offer if one fails."),
+    click.option("--gpu", help="Smart: on this GPU, by its name or a part of it. Then --gpus is how many."),
+    click.option("--region", help="Smart: in this region."),
+    click.option("--tier", help="Smart: on this kind of capacity."),
+    click.option("--max-price", type=PRICE, help="Smart: for at most this an hour."),
     click.option("--ctx", "context", type=TOKENS, help="Context of one request in tokens: 4096, 32k."),
     click.option("--seqs", type=click.IntRange(1, 1024), help="Requests served at once by one replica."),
     click.option("--kv-type", help="Type of the KV cache: T, or K/V."),
@@ -157,6 +163,9 @@ def change(name: str, model: str | None, dry_run: bool, wait: bool, as_json: boo
 
 def _read_options(given: dict[str, Any], *, model: str | None, name: str | None = None) -> Options:
     env, flags = dict(given.pop("env")), dict(given.pop("flags"))
+    only_smart = [name for name in ("gpu", "region", "tier", "max_price") if given[name] is not None]
+    if only_smart and not given["smart"]:
+        raise click.UsageError(f"`--{only_smart[0].replace('_', '-')}` is for `--smart`.")
     return Options(model=model, name=name, env=env, flags=flags, **given)
 
 

@@ -67,6 +67,7 @@ class Actor:
         attempt = instance.attempt
         if attempt is None:
             raise RuntimeError(f"{instance.name} has no attempt to create")
+        spec = spec.placed(attempt.placement)
 
         async def call() -> None:
             try:

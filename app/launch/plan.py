@@ -18,7 +18,7 @@ from app.launch.asking import Question, ask_all
 from app.launch.checks import Check, check_fit, check_image, check_name, check_spec, forced, from_error
 from app.launch.fit import Fit, fit
 from app.launch.hub import of_shell
-from app.launch.machine import machine_of
+from app.launch.machine import ANYWHERE, machine_of
 from app.launch.models import resolve, slug
 from app.launch.money import check_balance, check_plan
 from app.launch.options import Options
@@ -26,6 +26,7 @@ from app.launch.pinned import carried, pin_model
 from app.launch.pinning import pin
 from app.launch.pricing import price_now, price_of_change
 from app.launch.sizing import size_up, sized
+from app.launch.smart import place
 from app.launch.traits import traits_of
 from app.settings import Home, load_settings
 
@@ -124,8 +125,11 @@ def plan_launch(
             wanted = _merge(sized(usual, options.size, preset, home), options, home)
         except StokerError as error:
             checks.append(from_error("size", error))
-    priced, unpriced = _priced(wanted, lambda: price_now(wanted, home))
-    draft = Plan(name, replicas, (*checks, *unpriced), base=base, choice=choice)
+    placed, offered = place(wanted, options, home, presets)
+    priced, unpriced = _priced(placed, lambda: price_now(placed, home))
+    if priced.smart is not None:
+        choice = _kept(priced, home, presets)
+    draft = Plan(name, replicas, (*checks, *offered, *unpriced), base=base, choice=choice)
     return _check(draft, priced, presets, home, _Manner(replicas, options, watch, usual))
 
 
@@ -139,10 +143,11 @@ def plan_change(
     except StokerError as error:
         return Plan(name, options.replicas or replicas, (from_error("model", error),))
     merged = _merge(replace(spec, model=model, engine=options.engine or spec.engine), options, home)
-    priced, unpriced = _priced(merged, lambda: price_of_change(spec, merged, home))
+    placed, offered = place(merged, options, home, presets)
+    priced, unpriced = _priced(placed, lambda: price_of_change(spec, placed, home))
     # What runs is paid for already: only what is added to it is not.
     wanted = options.replicas or replicas
-    draft = Plan(name, wanted, (*hub, *unpriced), choice=_kept(priced, home, presets))
+    draft = Plan(name, wanted, (*hub, *offered, *unpriced), choice=_kept(priced, home, presets))
     return _check(draft, priced, presets, home, _Manner(max(0, wanted - replicas), options))
 
 
@@ -165,6 +170,8 @@ def _changed_model(
 def _choose(options: Options, traits: Traits, home: Home, presets: Mapping[str, Preset]) -> Choice:
     """The engine for what is asked for; among all of them, or those that were left."""
     backend = options.backend or _backend(options, home) or None
+    if options.smart:  # wherever it is, so no machine rules anything out
+        return _chosen(traits, ANYWHERE, None, options.engine, None, home, presets)
     return _chosen(traits, options.host, backend, options.engine, options.gpus, home, presets)
 
 
@@ -225,6 +232,8 @@ def _merge(spec: VariantSpec, options: Options, home: Home) -> VariantSpec:
 
 def _backend(options: Options, home: Home) -> str:
     """The backend that the options imply, empty for none."""
+    if options.smart:
+        return ""
     if options.host in load_settings(home).simulated:
         return SIMULATED
     return CONTAINERS if options.host or options.image or options.gpus else ""
