@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from app.domain.money import parse_amount
 from app.domain.quantities import size, tokens
 from app.domain.text import safe
 from app.domain.variant import FlagValue
+from app.launch.cache import names_in_cache
 from app.launch.models import local_models
 from app.launch.options import Options
 from app.settings import Home, load_presets, load_settings
@@ -24,9 +26,10 @@ USUAL = "medium"
 GO = "go"
 NOVICE = ("model", "size", "name", GO)
 ADVANCED = (
-    *("model", "size", "name", "replicas", "key"),
+    *("model", "quant", "revision", "size", "name", "replicas", "mode", "key"),
     *("engine", "ctx", "seqs", "kv", "flags"),
     *("backend", "host", "gpus", "image", "memory", "env"),
+    *("smart", "gpu", "region", "tier", "price"),
     GO,
 )
 _WITHOUT = (AUTO, HERE)
@@ -59,11 +62,14 @@ def form_fields(model: str, complete: Callable[[str], Callable[[str], Sequence[s
 
     return (
         Field(
-            "model", "MODEL", model, "smollm2, or the path of a GGUF file", complete=complete("model"), heading="WHAT"
+            "model", "MODEL", model, "smollm2, a path, or a name on the hub", complete=complete("model"), heading="WHAT"
         ),
+        Field("quant", "QUANT", placeholder="as published", hint=hint("which file of the hub's: Q4_K_M")),
+        Field("revision", "REVISION", placeholder="main", hint=hint("branch, tag or commit")),
         Field("size", "SIZE", USUAL, choices=("small", USUAL)),
         Field("name", "NAME", placeholder="as the model"),
         Field("replicas", "REPLICAS", placeholder="1", hint=hint("instances behind one name")),
+        Field("mode", "MODE", choices=("active", "flex"), hint=hint("billed always, or for its use")),
         Field("key", "KEY", choices=("no", "yes"), hint=hint("make one, which is shown once")),
         Field("engine", "ENGINE", choices=(AUTO,), heading="ENGINE"),
         Field("ctx", "CONTEXT", hint=hint("tokens of a request: 4096, 32k")),
@@ -76,6 +82,11 @@ def form_fields(model: str, complete: Callable[[str], Callable[[str], Sequence[s
         Field("image", "IMAGE", placeholder="the engine's", complete=complete("image"), hint=hint("by tag or digest")),
         Field("memory", "MEMORY", placeholder="no limit", hint=hint("of the host, each: 400M, 2G")),
         Field("env", "VARIABLES", hint=hint("NAME, or NAME=value; kept apart")),
+        Field("smart", "SMART", choices=("no", "yes"), hint=hint("wherever it is cheapest"), heading="PLACED"),
+        Field("gpu", "GPU", placeholder="any", hint=hint("by name; GPUS is how many")),
+        Field("region", "REGION", placeholder="any", hint=hint("of hosts, in your own words")),
+        Field("tier", "TIER", placeholder="any", hint=hint("kind of capacity")),
+        Field("price", "AT MOST", placeholder="any price", hint=hint("an hour: 1.50")),
         Field(GO, "", choices=("launch it",), hint=hint("enter; from anywhere ctrl+l")),
     )
 
@@ -93,6 +104,8 @@ def read_options(values: Mapping[str, str]) -> Options:
     chosen = take("size", str)
     return Options(
         model=values.get("model", "").strip(),
+        quant=take("quant", str),
+        revision=take("revision", str),
         name=take("name", str),
         engine=take("engine", str),
         backend=take("backend", str),
@@ -104,6 +117,12 @@ def read_options(values: Mapping[str, str]) -> Options:
         host=take("host", str),
         image=take("image", str),
         gpus=take("gpus", str),
+        mode="flex" if values.get("mode") == "flex" else None,
+        smart=values.get("smart") == "yes",
+        gpu=take("gpu", str),
+        region=take("region", str),
+        tier=take("tier", str),
+        max_price=take("price", parse_amount),
         env=take("env", _variables) or {},
         flags=take("flags", _flags) or {},
         size=None if chosen == USUAL else chosen,
@@ -118,7 +137,7 @@ def find_known(home: Home, typed: str, host: str | None) -> Known:
     settings, presets = load_settings(home), load_presets(home)
     images = [image for preset in presets.values() if preset.container for image in preset.container.images]
     return Known(
-        models=("smollm2", *map(str, local_models()), *_paths(typed)),
+        models=("smollm2", *names_in_cache(home), *map(str, local_models(home)), *_paths(typed)),
         engines=tuple(presets),
         hosts=(*sorted(settings.hosts), *sorted(settings.simulated)),
         images=tuple(dict.fromkeys(images)),
