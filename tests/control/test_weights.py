@@ -31,9 +31,18 @@ class Story:
             (found,) = read.deployments(connection)
         self.variant = found.variant_id
         self.instance = ulid()
-        values = {"id": self.instance, "deployment_id": found.id, "variant_id": self.variant, "name": "demo-a"}
-        state = {"backend": "process", "state": "pending", "phase": "allocating", "since": 1, "created_at": 1}
-        self._write(tables.Instance(**values, **state))
+        row = tables.Instance(
+            id=self.instance,
+            deployment_id=found.id,
+            variant_id=self.variant,
+            name="demo-a",
+            backend="process",
+            state="pending",
+            phase="allocating",
+            since=1,
+            created_at=1,
+        )
+        self._write(row)
         self._time = wishes.now_us()
 
     def attempt(self, *, started: bool = False) -> None:
@@ -48,8 +57,15 @@ class Story:
         self._time += 1_000
         text = None if error is None else json.dumps(error)
         payload = json.dumps({"variant_id": self.variant})
-        row = tables.Job(id=ulid(), kind="fetch", payload=payload, state=state, error=text, created_at=self._time)
-        row.deadline_at = self._time + jobs.FETCH_DEADLINE_US
+        row = tables.Job(
+            id=ulid(),
+            kind="fetch",
+            payload=payload,
+            state=state,
+            error=text,
+            created_at=self._time,
+            deadline_at=self._time + jobs.FETCH_DEADLINE_US,
+        )
         self._write(row)
 
     @property

@@ -8,6 +8,7 @@ import pytest
 from app.domain.failures import StokerError
 from app.domain.variant import ModelFile, ModelRef
 from app.launch import cache
+from app.launch.models import cache_of
 from app.settings import Home
 from app.store import wishes
 from tests.control.support import bundled_spec, new_home, wish
@@ -25,7 +26,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
 
 def keep(home: Home, repo: str, commit: str, files: dict[str, bytes], ref: str = "main") -> Path:
     """Put files into the cache as the hub's library does; the folder of the repository."""
-    folder = cache.cache_of(home) / f"models--{repo.replace('/', '--')}"
+    folder = cache_of(home) / f"models--{repo.replace('/', '--')}"
     for name, data in files.items():
         path, blob = folder / "snapshots" / commit / name, folder / "blobs" / tag(name, data)
         for each in (path, blob, folder / "refs" / ref):
@@ -37,7 +38,7 @@ def keep(home: Home, repo: str, commit: str, files: dict[str, bytes], ref: str =
 
 
 def model(home: Home, repo: str, files: dict[str, bytes]) -> ModelRef:
-    folder = cache.cache_of(home) / f"models--{repo.replace('/', '--')}" / "snapshots" / COMMIT
+    folder = cache_of(home) / f"models--{repo.replace('/', '--')}" / "snapshots" / COMMIT
     known = tuple(ModelFile(name, len(data), tag(name, data)) for name, data in files.items())
     return ModelRef(repo, "hub", str(folder / known[0].name), repo=repo, revision=COMMIT, files=known)
 
@@ -57,7 +58,7 @@ def test_what_is_here_is_told_with_who_needs_it(home: Home) -> None:
     keep(home, "org/used", COMMIT, files)
     folder = keep(home, "org/idle", COMMIT, {"config.json": b"{}", "model.safetensors": bytes(900)})
     (folder / "blobs" / "abc.incomplete").write_bytes(bytes(50))
-    begun = cache.cache_of(home) / "models--org--begun/blobs"
+    begun = cache_of(home) / "models--org--begun/blobs"
     begun.mkdir(parents=True)
     (begun / "abc.incomplete").write_bytes(bytes(2_000))
     launch(home, "demo", "org/used", files)
