@@ -67,6 +67,7 @@ class Actor:
         attempt = instance.attempt
         if attempt is None:
             raise RuntimeError(f"{instance.name} has no attempt to create")
+        spec = spec.placed(attempt.placement)
 
         async def call() -> None:
             try:
@@ -142,7 +143,7 @@ class Actor:
             engine=spec.engine,
             argv=command,
             directory=str(directory),
-            env=self._env,
+            env={**preset.environment, **self._env},
             secrets={**own, **read_environment(self._home, spec)},
             memory_limit=spec.memory_limit,
             container=self._container(preset, spec),
@@ -156,7 +157,7 @@ class Actor:
         mounts = tuple(Mount(source, target) for source, target in mounted(spec.model))
         indexes, count = gpu_choice(spec.gpus)
         return Container(
-            images=admit(self._home, spec, box.images),
+            images=admit(self._home, spec, box.images_for(spec)),
             port=box.port,
             mounts=mounts,
             gpus=indexes,

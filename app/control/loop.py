@@ -12,7 +12,7 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from app.boot import boot_us
-from app.control import meter
+from app.control import meter, places
 from app.control.accounts import Accounts
 from app.control.act import Actor
 from app.control.apply import Recorder, mark_reachable, mark_released
@@ -20,6 +20,8 @@ from app.control.clock import Clock
 from app.control.gateway import GatewayKeeper
 from app.control.jobs import Jobs
 from app.control.look import Watcher
+from app.control.peaks import Peaks
+from app.control.places import Market
 from app.control.retention import prune
 from app.control.senses import Senses
 from app.control.telemetry import Telemetry
@@ -58,6 +60,7 @@ class Rows:
     jobs: list[sqlite3.Row]
     funds: Funds
     used_at: dict[str, int]
+    market: Market
 
     @property
     def instances(self) -> list[Instance]:
@@ -92,6 +95,7 @@ class Controller:
         self.actor = Actor(home, owner, presets, settings.server.env, self._wake.set)
         self.jobs = Jobs(home, self.clock, epoch, self.write, self._wake.set)
         self.telemetry = Telemetry(home, settings, self.write)
+        self.peaks = Peaks(home, presets, self.write)
         self.senses = Senses(home, settings, presets, load_rules(home), self._wake.set)
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -106,6 +110,7 @@ class Controller:
                 self.gateway.run(),
                 self.accounts.run(self.watcher.looks),
                 self.telemetry.run(),
+                self.peaks.run(),
             )
         ]
         stop = asyncio.create_task(stopping.wait())
@@ -177,20 +182,23 @@ class Controller:
             shutting_down=self.jobs.shutting_down,
             # What this server was told to take down is not a reboot's; the next one resumes it.
             resume=self.settings.server.resume_after_reboot and not self.jobs.shut_down,
+            elsewhere=rows.market.elsewhere,
         )
         await self._record_findings()
         plans = [(d, rules.reconcile(d, world)) for d in rows.deployments]
         moved = [(d, a) for d, a in plans if a or derive(d.wish, d.replicas, d.instances)[0] != d.status]
         if moved:
-            await self.write(self._record, moved, world.now)
+            await self.write(self._record, moved, world.now, rows.market)
             for deployment, actions in moved:
                 self._act(deployment, actions, rows.specs)
         moving = {i.id for d, actions in moved if actions for i in d.instances} | world.busy
         self.watcher.hurry({i.backend for i in rows.instances if i.id in moving or _unsettled(i)})
 
-    def _record(self, session: Any, moved: list[tuple[Deployment, list[rules.Action]]], now: int) -> None:
+    def _record(
+        self, session: Any, moved: list[tuple[Deployment, list[rules.Action]]], now: int, market: Market
+    ) -> None:
         for deployment, actions in moved:
-            recorder = Recorder(session, deployment, self.epoch, now)
+            recorder = Recorder(session, deployment, self.epoch, now, market)
             recorder.apply(actions)
             self._note_held_back(deployment, recorder.held_back)
         meter.follow(session, [deployment.id for deployment, _ in moved], self.clock.instant(now))
@@ -242,8 +250,17 @@ class Controller:
             specs = read.specs(connection, sorted(ids))
             jobs = connection.execute("SELECT * FROM jobs WHERE state IN ('queued', 'running')").fetchall()
             weights = weights_of(connection, self.home, specs)
-            funds, used_at = self.accounts.read(connection)
-        return Rows(deployments, specs, weights, jobs, funds, used_at)
+            dear = [d.id for d in deployments if not specs[d.variant_id].price.free]
+            funds, used_at = self.accounts.read(connection, dear)
+            market = places.look(connection, self._current_settings(), deployments, specs, self.clock.now())
+        return Rows(deployments, specs, weights, jobs, funds, used_at, market)
+
+    def _current_settings(self) -> Settings:
+        """The settings as the file has them now, those of the start if it is broken."""
+        try:
+            return load_settings(self.home)
+        except StokerError:
+            return self.settings
 
     def _backend(self, place: str) -> Backend:
         """The backend of a place: `docker@gpu1` is the backend `docker` on the host `gpu1`."""

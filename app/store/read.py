@@ -14,6 +14,7 @@ from app.domain.failures import StokerError
 from app.domain.fleet import Fetched
 from app.domain.ids import first_ulid
 from app.domain.lifecycle import Phase, State
+from app.domain.placement import Placement
 from app.domain.variant import VariantSpec
 from app.store.migrate import read_version, schema_version
 from app.store.sqlite import connect_reader, translate
@@ -185,7 +186,7 @@ _INSTANCES = """
     FROM instances i LEFT JOIN drains d ON d.instance_id = i.id WHERE i.gone_at IS NULL ORDER BY i.id
 """
 _CURRENT_ATTEMPTS = "SELECT a.* FROM attempts a JOIN instances i ON i.attempt_id = a.id WHERE i.gone_at IS NULL"
-_ATTEMPT_COLUMNS = [f.name for f in fields(Attempt)]
+_ATTEMPT_COLUMNS = [f.name for f in fields(Attempt) if f.name != "placement"]
 _INSTANCE_COLUMNS = [f.name for f in fields(Instance) if f.name not in ("attempt", "drained")]
 
 
@@ -196,7 +197,8 @@ def _instance(row: Row, attempts: dict[str, Attempt]) -> Instance:
 
 
 def _attempt(row: Row) -> Attempt:
-    return Attempt(**{name: row[name] for name in _ATTEMPT_COLUMNS})
+    placement = None if row["placement"] is None else Placement.from_json(json.loads(row["placement"]))
+    return Attempt(**{name: row[name] for name in _ATTEMPT_COLUMNS}, placement=placement)
 
 
 def _deployment(row: Row, instances: list[Instance]) -> Deployment:
