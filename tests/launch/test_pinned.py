@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from app.domain.engines import inside
+from app.domain.containers import docker_run
+from app.domain.engines import inside, render_command
+from app.domain.variant import VariantSpec
 from app.launch import hub as hub_module
 from app.launch.checks import Check
 from app.launch.options import Options
@@ -50,6 +52,18 @@ def checks(found: Plan) -> dict[str, Check]:
     return {check.name: check for check in found.checks}
 
 
+def boxed(home: Home, model: str, **options: object) -> VariantSpec:
+    """What vLLM would run in a container, whether this machine has GPUs and a daemon for it or not."""
+    found = plan(home, model, engine="vllm", **({"backend": "docker"} | options))
+    assert found.spec is not None
+    return found.spec
+
+
+def command(home: Home, spec: VariantSpec) -> list[str]:
+    preset = load_presets(home)[spec.engine]
+    return list(docker_run(preset, spec, render_command(preset, spec, "demo", "python", 1)))
+
+
 def test_a_gguf_model_is_pinned_and_is_to_be_fetched(hub: ModelHub, home: Home, tmp_path: Path) -> None:
     found = plan(home, "org/Model-GGUF")
     assert found.failure is None
@@ -71,7 +85,7 @@ def test_a_gguf_model_is_pinned_and_is_to_be_fetched(hub: ModelHub, home: Home, 
         ("org/Model-GGUF", {"quant": "q2_k"}, "MODEL_NOT_FOUND"),
         ("org/Model-GGUF@v9", {}, "MODEL_NOT_FOUND"),
         ("org/hostile", {}, "MODEL_NOT_FOUND"),
-        ("org/folder", {}, "ARCH_UNSUPPORTED"),
+        ("org/folder", {"engine": "llama.cpp"}, "ARCH_UNSUPPORTED"),
     ],
 )
 def test_what_cannot_be_is_refused(
@@ -105,35 +119,33 @@ def test_a_closed_model_says_whether_the_token_opens_it(
 
 def test_an_engine_gets_the_format_that_it_takes(hub: ModelHub, home: Home) -> None:
     assert plan(home, "org/both", engine="llama.cpp", quant="q8_0").require().model.format == "gguf"
-    boxed = plan(home, "org/both", engine="vllm", backend="docker").require().model
-    assert (boxed.format, inside(boxed)) == ("safetensors", "/models/both")
+    model = boxed(home, "org/both").model
+    assert (model.format, inside(model)) == ("safetensors", "/models/both")
 
 
 def test_a_container_here_is_given_the_files_and_one_elsewhere_fetches_them(hub: ModelHub, home: Home) -> None:
-    here = plan(home, "org/folder", engine="vllm", backend="docker")
-    assert "--revision" not in here.command
-    assert f"{here.require().model.path}/config.json:/models/folder/config.json:ro" in here.command
+    here = boxed(home, "org/folder")
+    words = command(home, here)
+    assert "--revision" not in words
+    assert f"{here.model.path}/config.json:/models/folder/config.json:ro" in words
     home.make()
     (home.config / "config.toml").write_text('[hosts.gpu1]\naddress = "ssh://ops@gpu1"\n')
-    there = plan(home, "org/folder", engine="vllm", host="gpu1")
-    model = there.require().model
-    assert (model.path, model.files, model.revision) == ("org/folder", (), COMMIT)
-    words = list(there.command)
+    there = boxed(home, "org/folder", host="gpu1")
+    assert (there.model.path, there.model.files, there.model.revision) == ("org/folder", (), COMMIT)
+    words = command(home, there)
     assert words[words.index("--revision") + 1] == COMMIT
     assert "--volume" not in words
-    assert checks(there)["model"].result == "pass"
 
 
 def test_code_of_a_model_runs_only_at_a_commit_that_is_allowed(hub: ModelHub, home: Home) -> None:
     flags = {"trust-remote-code": True}
-    refused = plan(home, "org/folder", engine="vllm", backend="docker", flags=flags)
-    assert refused.failure is not None
-    assert (refused.failure.code, f"org/folder@{COMMIT}" in refused.failure.remedy) == ("CODE_NOT_ALLOWED", True)
+    refused = checks(plan(home, "org/folder", engine="vllm", backend="docker", flags=flags))["code"]
+    assert (refused.code, f"org/folder@{COMMIT}" in refused.remedy) == ("CODE_NOT_ALLOWED", True)
     home.make()
     for commit, allowed in ((COMMIT[::-1], False), (COMMIT, True)):
         (home.config / "config.toml").write_text(f'[models]\nremote_code = ["org/folder@{commit}"]\n')
         found = plan(home, "org/folder", engine="vllm", backend="docker", flags=flags)
-        assert (found.failure is None) == allowed
+        assert checks(found)["code"].result == ("pass" if allowed else "fail")
         names = [] if found.spec is None else [file.name for file in found.spec.model.files]
         assert ("modeling.py" in names) == allowed
 
@@ -168,11 +180,13 @@ def test_an_engine_that_fetches_by_itself_is_left_to_it_without_a_hub(
 ) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     found = plan(home, "org/folder@v1", engine="vllm", backend="docker")
-    assert found.require().model.path == "org/folder"
-    assert found.command[list(found.command).index("--revision") + 1] == "v1"
+    assert found.spec is not None
+    assert found.spec.model.path == "org/folder"
+    words = command(home, found.spec)
+    assert words[words.index("--revision") + 1] == "v1"
     assert "vllm is left to fetch it" in checks(found)["hub"].detail
 
 
 def test_a_plan_survives_storage(hub: ModelHub, home: Home) -> None:
-    spec = plan(home, "org/folder", engine="vllm", backend="docker").require()
+    spec = boxed(home, "org/folder")
     assert type(spec).from_json(json.loads(json.dumps(spec.to_json()))) == spec
