@@ -38,7 +38,7 @@ class Machines:
             (facts.name, gpu, found)
             for facts in self.hosts
             for gpu in facts.look.gpus
-            if (found := intrusion(gpu, facts.reserved(gpu))) is not None
+            if (found := intrusion(gpu, facts.reserved(gpu), facts.look.at)) is not None
         ]
 
 

@@ -4,6 +4,7 @@ import difflib
 import hashlib
 import math
 import os
+import re
 import stat
 import tomllib
 from collections.abc import Mapping
@@ -16,11 +17,13 @@ from app.domain.engines import Preset, parse_presets
 from app.domain.failures import StokerError
 from app.domain.hosts import check_host_name, parse_address
 from app.domain.images import POLICIES, Policy
-from app.domain.money import Basis, Micro, Price, parse_amount
+from app.domain.money import Micro, parse_amount
 from app.domain.plans import Plan
 from app.domain.rules import Rule, parse_rules
+from app.domain.vram.gpus import gpu_named
 
 NOTHING = Micro(0)
+_FAULT = re.compile(r"none|capacity|oom|(timeout|crash) \d{1,6}(\.\d{1,6})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,19 +69,21 @@ class EdgeSettings:
 class BillingSettings:
     """`[billing]`: what running costs, and how much of it is allowed. Amounts are text such as "0.60", never fractions.
 
-    `hour` is the price of a replica on this machine, `token_in` and `token_out` those of a million tokens; `basis` says
-    which are billed, and `from_start` that time counts from the start of an attempt, not from its first token. Prices
-    are locked when something is launched. Caps are on spending, 0 for none: `cap_start` on an attempt's
-    deployment before its first token, `cap_launch` on a deployment, `cap_day` and `cap_month` (UTC) on everything.
-    `stop_order` is who goes first when the money is used up: names of deployments and `idle`, `newest`, `oldest`,
-    `dearest`.
+    `hour` is the price of a replica on this machine and `gpu_hour` that of each GPU it takes here, both for an hour;
+    `token_in` and `token_out` are those of a million tokens. Active deployments are billed by the second, flex ones by
+    `basis`: by the second of use, or by token. `from_start` says that time counts from the start of an attempt, not
+    from its first token. Prices are locked when something is launched. Caps are on spending, 0 for none: `cap_start` on
+    an attempt's deployment before its first token, `cap_launch` on a deployment, `cap_day` and `cap_month` (UTC) on
+    everything. `stop_order` is who goes first when the money is used up: names of deployments and `idle`, `newest`,
+    `oldest`, `dearest`.
     """
 
     currency: str = "USD"
     hour: Micro = NOTHING
+    gpu_hour: Micro = NOTHING
     token_in: Micro = NOTHING
     token_out: Micro = NOTHING
-    basis: Basis = "second"
+    basis: Literal["second", "token"] = "second"
     from_start: bool = False
     cap_start: Micro = NOTHING
     cap_launch: Micro = NOTHING
@@ -87,32 +92,56 @@ class BillingSettings:
     stop_order: tuple[str, ...] = ("idle", "newest")
     plan: str = "enterprise"
 
-    @property
-    def price(self) -> Price:
-        """What is launched now costs."""
-        return Price(int(self.hour), int(self.token_in), int(self.token_out), self.basis, self.from_start)
-
 
 @dataclass(frozen=True, slots=True)
 class HostSettings:
     """`[hosts.NAME]`: a machine beside this one.
 
     `address` is one that `app.domain.hosts.parse_address` takes. `region` and `tier` are the operator's own words, for
-    choosing by them. `price` is that of one GPU for an hour, in the currency of the account.
+    choosing by them. `price` is that of one GPU for an hour (text such as "0.60"), in the currency of the account; of
+    the whole host where it has none.
     """
 
     address: str
     region: str = ""
     tier: str = ""
-    price: float = 0.0
+    price: Micro = NOTHING
 
     def __post_init__(self) -> None:
         parse_address(self.address)
 
-    @property
-    def price_per_hour_micro(self) -> int:
-        """The price of one GPU for an hour in millionths."""
-        return round(self.price * 1_000_000)
+
+@dataclass(frozen=True, slots=True)
+class SimulatedSettings:
+    """`[simulated.NAME]`: a scripted host, for drills and tests, with `gpus` of the kind `gpu`.
+
+    `vram` is GiB of each, 0 for what GPUs of that name have; `memory` is GiB of the host. `region`, `tier` and `price`
+    are as those of `[hosts.NAME]`. `endpoint` answers for every engine; without one real programs run. `faults` are
+    those of the first start, the second and so on, the last of all later ones (`backends.scripted.Script` has the
+    words). `prepare` and `load` are seconds that a start takes.
+    """
+
+    gpu: str = ""
+    gpus: int = 0
+    vram: float = 0.0
+    memory: float = 64.0
+    region: str = ""
+    tier: str = ""
+    price: Micro = NOTHING
+    endpoint: str = ""
+    faults: tuple[str, ...] = ()
+    prepare: float = 0.0
+    load: float = 0.0
+
+    def __post_init__(self) -> None:
+        for fault in self.faults:
+            if not _FAULT.fullmatch(fault):
+                raise ValueError(f"`{fault}` is no fault; give none, capacity, oom, timeout N or crash N.")
+        if self.gpus and not self.vram:
+            try:
+                gpu_named(self.gpu)
+            except StokerError as error:
+                raise ValueError(f"{error.message} Give `vram` in GiB, or the name of a GPU that is known.") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,11 +165,18 @@ class ImageSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelSettings:
+    """`[models]`: `remote_code` names the commits whose own code an engine may run, as `owner/name@COMMIT`."""
+
+    remote_code: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The whole of `config.toml`. Every field has a default, so an absent file is a valid one.
 
-    `plans` are plans of one's own, `hosts` the machines beside this one, by name. `keymap` gives the console's actions
-    other keys, by action id; several are parted by commas.
+    `plans` are plans of one's own, `hosts` the machines beside this one, `simulated` hosts that are only played, by
+    name. `keymap` gives the console's actions other keys, by action id; several are parted by commas.
     """
 
     server: ServerSettings = field(default_factory=ServerSettings)
@@ -148,7 +184,9 @@ class Settings:
     billing: BillingSettings = field(default_factory=BillingSettings)
     plans: Mapping[str, Plan] = field(default_factory=dict)
     hosts: Mapping[str, HostSettings] = field(default_factory=dict)
+    simulated: Mapping[str, SimulatedSettings] = field(default_factory=dict)
     images: ImageSettings = field(default_factory=ImageSettings)
+    models: ModelSettings = field(default_factory=ModelSettings)
     keymap: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -237,9 +275,11 @@ def load_settings(home: Home) -> Settings:
     """Read `config.toml`. An unknown key or a wrong type is CONFIG_INVALID with file, key and the nearest valid one."""
     path = home.config / "config.toml"
     settings: Settings = _build(Settings, _read_toml(path), path.name, "")
-    for name in settings.hosts:
+    for name in (*settings.hosts, *settings.simulated):
         try:
             check_host_name(name)
+            if name in settings.hosts and name in settings.simulated:
+                raise ValueError(f"there are two hosts `{name}`, one of them simulated.")
         except ValueError as error:
             raise StokerError("CONFIG_INVALID", f"{path.name}: {error}") from error
     return settings

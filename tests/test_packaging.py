@@ -167,4 +167,4 @@ class Stoker:
         self.program, self.here, self.env = program, here, env
 
     def __call__(self, *words: str) -> str:
-        return run([str(self.program), *words], self.here, self.env, timeout=110)
+        return run([str(self.program), *words], self.here, self.env, timeout=280)

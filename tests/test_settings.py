@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from app.domain.failures import StokerError
+from app.domain.money import Micro
 from app.settings import EdgeSettings, Home, HostSettings, Settings, find_home, load_presets, load_rules, load_settings
 
 
@@ -93,7 +94,7 @@ class TestConfig:
             ("[hosts]\ngpu1 = 3", "`hosts.gpu1` must be a table, not 3"),
             ("[hosts.gpu1]\nregion = 'eu'", "`hosts.gpu1.address` is missing"),
             ("[hosts.gpu1]\naddress = 'gpu1'\nprize = 1", "unknown key `hosts.gpu1.prize`"),
-            ("[hosts.gpu1]\naddress = 'gpu1'\nprice = -1", "`hosts.gpu1.price` must be float"),
+            ("[hosts.gpu1]\naddress = 'gpu1'\nprice = -1", "`hosts.gpu1.price`: `-1` is no amount"),
             ("[hosts.gpu1]\naddress = '-oProxyCommand=id'", "`hosts.gpu1`: `-oProxyCommand=id` is no address"),
             ("[hosts.'../x']\naddress = 'gpu1'", "`../x` is no name for a host"),
             ("[hosts.local]\naddress = 'gpu1'", "`local` is this machine"),
@@ -113,11 +114,31 @@ class TestConfig:
     def test_hosts_by_name(self, home: Home) -> None:
         (home.config / "config.toml").write_text(
             '[hosts.gpu1]\naddress = "ada@10.0.0.7:2222"\n'
-            '[hosts.gpu2]\naddress = "ssh://gpu2"\nregion = "eu"\nprice = 0.6\n'
+            '[hosts.gpu2]\naddress = "ssh://gpu2"\nregion = "eu"\nprice = "0.6"\n'
         )
         found = load_settings(home).hosts
-        assert found == {"gpu1": HostSettings("ada@10.0.0.7:2222"), "gpu2": HostSettings("ssh://gpu2", "eu", "", 0.6)}
-        assert found["gpu2"].price_per_hour_micro == 600_000
+        gpu2 = HostSettings("ssh://gpu2", "eu", "", Micro(600_000))
+        assert found == {"gpu1": HostSettings("ada@10.0.0.7:2222"), "gpu2": gpu2}
+
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ('faults = ["boom"]', "`boom` is no fault; give none, capacity"),
+            ('faults = ["timeout"]', "`timeout` is no fault"),
+            ('gpus = 1\ngpu = "Voodoo 2"', "Give `vram` in GiB"),
+            ("price = 0.6", "an amount in quotes"),
+        ],
+    )
+    def test_a_simulated_host_that_cannot_be(self, home: Home, text: str, said: str) -> None:
+        (home.config / "config.toml").write_text(f"[simulated.sim-a]\n{text}\n")
+        with pytest.raises(StokerError, match="CONFIG_INVALID") as caught:
+            load_settings(home)
+        assert said in caught.value.message
+
+    def test_a_name_is_one_host(self, home: Home) -> None:
+        (home.config / "config.toml").write_text('[hosts.gpu1]\naddress = "ssh://gpu1"\n[simulated.gpu1]\ngpus = 0\n')
+        with pytest.raises(StokerError, match="two hosts `gpu1`"):
+            load_settings(home)
 
     def test_the_nearest_key_is_named(self, home: Home) -> None:
         (home.config / "config.toml").write_text("[edge]\nprot = 1")

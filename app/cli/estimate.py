@@ -17,20 +17,19 @@ from app.domain.variant import FlagValue
 from app.domain.vram import estimate as estimator
 from app.domain.vram import solve
 from app.domain.vram.gpus import GIB, Gpu, gpu_named, gpu_of
+from app.domain.vram.peak import HOST
 from app.domain.vram.quants import quantisation
-from app.domain.vram.setup import Setup
+from app.domain.vram.setup import FLAGS, Setup
 from app.domain.vram.shape import Shape
 from app.domain.vram.weights import Weights, by_parameters, given
 from app.launch.facts import ModelFacts, from_config, learn
+from app.launch.fit import memory
 from app.render.estimate import estimate_lines
-from app.settings import find_home, load_presets
+from app.settings import Home, find_home, load_presets
+from app.store.peaks import of_kind
 
 _DEFAULT_CONTEXT = 8_192
-_FLAGS = frozenset({
-    "n-gpu-layers", "gpu-layers", "n-cpu-moe", "cpu-moe", "swa-full", "kv-unified", "no-kv-offload", "mla-attn",
-    "ubatch-size", "enforce-eager", "kv-cache-memory-bytes", "cpu-offload-gb", "chunked-prefill-size",
-    "disable-cuda-graph", "num-speculative-tokens", "engine-version",
-})  # fmt: skip
+_FLAGS = FLAGS | {"engine-version"}
 """Settings that change an estimate. `engine-version` is no flag: it says which defaults hold."""
 
 
@@ -52,7 +51,9 @@ class Solutions:
 @click.option("--ctx", "context", type=TOKENS, help="Context of one request in tokens. [8192, or the model's]")
 @click.option("--config", type=click.Path(path_type=Path), help="A config.json, instead of the model's files.")
 @click.option("--weights-bytes", type=click.IntRange(1, 2**50), help="Bytes of the weights, instead of what is found.")
-@click.option("--gpu", "gpu_name", help="The GPU by its name: `RTX 4090`, `A100 80GB`.")
+@click.option(
+    "--gpu", "gpu_name", help="The GPU by its name: `RTX 4090`, `A100 80GB`; `host`: none, this machine's memory."
+)
 @click.option("--vram", type=click.FloatRange(0.1, 100_000), help="Memory of each GPU in GiB.")
 @click.option("--quant", help="Form of the weights: q4_k_m, fp8, awq … [as published]")
 @click.option("--tp", "tensor", type=click.IntRange(1, 1_024), default=1, help="GPUs that share every layer.")
@@ -87,10 +88,11 @@ def estimate(
     """
     if model is None and config is None:
         raise click.UsageError("Give a model, or --config FILE.")
-    facts = from_config(config) if config is not None else learn(model or "", find_home(), quant, revision)
+    home = find_home()
+    facts = from_config(config) if config is not None else learn(model or "", home, quant, revision)
     weights = _weights(facts, weights_bytes, quant)
-    gpu = _gpu(gpu_name, vram)
-    chosen, why = (engine, "") if engine is not None else _choose(facts, weights.quantisation, gpu)
+    chosen, why = (engine, "") if engine is not None else _choose(facts, weights.quantisation, gpu_name, home)
+    gpu = _gpu(gpu_name, vram, chosen)
     setup = Setup(
         engine=chosen,
         context=context or min(_DEFAULT_CONTEXT, facts.shape.context or _DEFAULT_CONTEXT),
@@ -98,6 +100,7 @@ def estimate(
         flash_attention=flash_attn == "on",
         flags=_known(dict(flags)),
         version=_version(dict(flags)),
+        peaks=of_kind(home.store, chosen, facts.shape.kind, weights.quantisation),
         **numbers,
     )
     found = estimator.estimate(facts.shape, weights, setup)
@@ -111,14 +114,12 @@ def estimate(
         say(f"{'engine':9}{why}")
 
 
-def _choose(facts: ModelFacts, form: str, gpu: Gpu | None) -> tuple[str, str]:
-    """The engine that would serve it, and why, where everything that can be installed is."""
-    home = find_home()
+def _choose(facts: ModelFacts, form: str, gpu: str | None, home: Home) -> tuple[str, str]:
+    """The engine that would serve it on such a GPU, and why; all that can be estimated count as installed."""
     presets = {name: preset for name, preset in load_presets(home).items() if name in estimator.ENGINES}
-    cards = None if gpu is None or gpu.unified else (Card(0, name=gpu.name, vram_total=gpu.total),)
-    machine = Machine(
-        "such a machine", "linux", platform.machine().lower(), cards, containers=True, installed=frozenset(presets)
-    )
+    cards = None if gpu is None else () if gpu == HOST else (Card(0, name=gpu),)
+    known = frozenset(presets)
+    machine = Machine("such a machine", "linux", platform.machine().lower(), cards, containers=True, installed=known)
     choice = choose(Traits(facts.name, facts.format, facts.shape.kind, form), machine, presets)
     return choice.engine, choice.reason
 
@@ -133,9 +134,16 @@ def _weights(facts: ModelFacts, size: int | None, quant: str | None) -> Weights:
     return facts.weights
 
 
-def _gpu(name: str | None, vram: float | None) -> Gpu | None:
+def _gpu(name: str | None, vram: float | None, engine: str) -> Gpu | None:
     if name is None:
         return None if vram is None else gpu_of(int(vram * GIB))
+    if name == HOST:
+        if engine != "llama.cpp":
+            raise StokerError(
+                "CONFIG_INVALID", f"{engine} is estimated on GPUs only.", "Use --engine llama.cpp, or --gpu."
+            )
+        total, free = memory()
+        return Gpu("this machine", total if vram is None else int(vram * GIB), free=free, host=True)
     gpu = gpu_named(name)
     return gpu if vram is None else replace(gpu, total=int(vram * GIB))
 

@@ -7,10 +7,11 @@ import click
 
 from app.cli.lazy import LazyGroup
 from app.cli.output import emit, note, say
-from app.cli.params import json_option
+from app.cli.params import PRICE, json_option
 from app.domain.failures import StokerError
 from app.domain.gpus import HostFacts
 from app.domain.hosts import LOCAL, parse_address
+from app.domain.money import Micro
 from app.render.checks import check_lines
 from app.render.hosts import host_document, host_table
 from app.settings import Home, HostSettings, find_home, load_settings
@@ -39,10 +40,10 @@ def hosts() -> None:
 @click.option("--name", required=True, help="What it is called here.")
 @click.option("--region", default="", help="Where it is, in your own words.")
 @click.option("--tier", default="", help="What kind of capacity it is, in your own words.")
-@click.option("--price", type=click.FloatRange(0, max=1e9), default=0.0, help="What one GPU costs for an hour.")
+@click.option("--price", type=PRICE, default="0", help="What one GPU costs for an hour: 0.60.")
 @click.option("--force", is_flag=True, help="Add it even if it cannot be reached now.")
 @json_option
-def add(address: str, name: str, region: str, tier: str, price: float, force: bool, as_json: bool) -> int:
+def add(address: str, name: str, region: str, tier: str, price: int, force: bool, as_json: bool) -> int:
     """Add a host: `[USER@]HOST[:PORT]` or a name of your ~/.ssh/config; a Docker daemon by tcp:// or context://.
 
     It is tested first, and not added if SSH does not reach it.
@@ -50,7 +51,7 @@ def add(address: str, name: str, region: str, tier: str, price: float, force: bo
     from app.hosts import config
 
     try:
-        settings = HostSettings(str(parse_address(address)), region, tier, price)
+        settings = HostSettings(str(parse_address(address)), region, tier, Micro(price))
     except ValueError as error:
         raise StokerError("CONFIG_INVALID", str(error)) from error
     home = find_home()
@@ -133,7 +134,7 @@ def _about(host: HostSettings | None) -> dict[str, object]:
         "address": host.address,
         "region": host.region,
         "tier": host.tier,
-        "price_per_hour_micro": host.price_per_hour_micro,
+        "price_per_hour_micro": int(host.price),
     }
 
 

@@ -18,11 +18,13 @@ from app.cli.params import (
 )
 from app.cli.server import writing
 from app.domain.failures import StokerError
+from app.domain.sizes import NAMES
 from app.launch.options import Options
 from app.launch.plan import Plan, plan_change, plan_launch
 from app.reach import actor, require_gateway
 from app.render.checks import check_lines, choice_lines
 from app.render.keys import shown_once
+from app.render.sizes import size_lines
 from app.settings import Home, find_home, load_presets
 from app.store import read
 
@@ -33,11 +35,14 @@ _OPTIONS = (
     ),
     click.option("--host", help="Where it runs: a host of `stoker hosts ls`. [this machine]"),
     click.option("--image", help="The image to run, by tag or digest. [the engine's]"),
-    click.option("--gpus", help="GPUs for the container: all, count=2, or indexes: 0,1. [none]"),
+    click.option("--gpus", help="GPUs for the container: all, count=2, indexes (0,1) or UUIDs, of slices too. [none]"),
     click.option("--ctx", "context", type=TOKENS, help="Context of one request in tokens: 4096, 32k."),
     click.option("--seqs", type=click.IntRange(1, 1024), help="Requests served at once by one replica."),
     click.option("--kv-type", help="Type of the KV cache: T, or K/V."),
     click.option("--replicas", type=click.IntRange(1, 1000), help="How many instances."),
+    click.option(
+        "--mode", type=click.Choice(("flex", "active")), help="How it is billed: for its use, or always. [active]"
+    ),
     click.option("--memory", type=SIZE, help="Host memory that one instance may use: 400M, 2G."),
     click.option(
         "--env",
@@ -46,6 +51,7 @@ _OPTIONS = (
         help="A variable for the engine, kept apart; NAME alone takes it from here.",
     ),
     click.option("--set", "flags", type=SettingType(), multiple=True, help="A flag of the engine itself."),
+    click.option("--force", is_flag=True, help="Go past checks that fail by an estimate, as by too little memory."),
 )
 
 
@@ -59,6 +65,7 @@ def _launch_options(command: Command) -> Command:
 @click.argument("model")
 @click.option("--name", help="The deployment's name, which clients give as model. [from the model]")
 @_launch_options
+@click.option("--size", type=click.Choice(NAMES), help="How large, in a word; other options go before it. [medium]")
 @click.option("--key", "with_key", is_flag=True, help="Make a key for it, shown once with how to use it.")
 @click.option("--dry-run", is_flag=True, help="Only check, and show what would be started.")
 @wait_option("it answers")
@@ -153,6 +160,8 @@ def _show_plan(plan: Plan, as_json: bool) -> int:
         say(*check_lines(plan.checks))
         if plan.choice is not None and plan.choice.others:
             say("", *choice_lines(plan.choice.others))
+        if plan.sizes:
+            say("", *size_lines(plan.sizes))
         if plan.command:
             say("", f"command  {shlex.join(plan.command)}")
     return 0 if plan.failure is None else 1

@@ -44,6 +44,7 @@ _VERBS = {
     "explain": ("app.cli.explain:explain", "Say what a code, status or phase means."),
     "bundle": ("app.cli.bundle:bundle", "Make one redacted archive of what went wrong."),
     "gpus": ("app.cli.gpus:gpus", "Show GPUs, here and elsewhere, and who holds them."),
+    "offers": ("app.cli.offers:offers", "List where something could run, and what it costs."),
     "hosts": ("app.cli.hosts:hosts", "Add, list, test and remove hosts."),
     "doctor": ("app.cli.doctor:doctor", "Check this installation."),
     "completion": ("app.cli.completion:completion", "Print the completion script of a shell."),

@@ -56,6 +56,8 @@ def _some_money(text: str) -> int:
 
 AMOUNT = QuantityType("amount", _some_money)
 """Money in micro-units, more than none: `25`, `0.50`."""
+PRICE = QuantityType("amount", parse_amount)
+"""Money in micro-units, nothing allowed: `0`, `0.60`."""
 TOKENS = QuantityType("tokens", quantities.tokens)
 """Tokens: `4096`, `32k`."""
 SIZE = QuantityType("size", quantities.size)

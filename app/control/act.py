@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from app.domain import reconcile as rules
-from app.domain.engines import CONTAINERS, Preset, compute_threads, gpu_choice, inside, render_command
+from app.domain.engines import CONTAINERS, Preset, compute_threads, gpu_choice, mounted, render_command
 from app.domain.facts import Instance
 from app.domain.failures import StokerError
 from app.domain.variant import ModelRef, VariantSpec
@@ -153,7 +153,7 @@ class Actor:
         if spec.backend != CONTAINERS or preset.container is None:
             return None
         box = preset.container
-        mounts = () if spec.model.source == "hub" else (Mount(spec.model.path, inside(spec.model)),)
+        mounts = tuple(Mount(source, target) for source, target in mounted(spec.model))
         indexes, count = gpu_choice(spec.gpus)
         return Container(
             images=admit(self._home, spec, box.images_for(spec)),
@@ -162,14 +162,14 @@ class Actor:
             gpus=indexes,
             gpu_count=count,
             user=_reader(spec.model),
-            cache=box.cache if spec.model.source == "hub" else None,
+            cache=None if mounts else box.cache,
             shm_bytes=box.shm_bytes,
         )
 
 
 def _reader(model: ModelRef) -> str | None:
     """The user who may read the weights, where not everybody may: an image's own user is a stranger here."""
-    if model.source == "hub":
+    if model.source == "hub" and not model.files:
         return None
     found = Path(model.path).stat()
     return None if found.st_mode & stat.S_IROTH else f"{found.st_uid}:{found.st_gid}"

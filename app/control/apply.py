@@ -191,9 +191,11 @@ def mark_released(session: Session, attempt_ids: Iterable[str], now: int) -> Non
 
 
 def mark_reachable(session: Session, backend: str, since: int | None) -> None:
-    """Note since when the instances of a backend cannot be observed, None when they can."""
+    """Note since when the instances of a backend cannot be observed, None when they can. What is known stays: a server
+    that begins while a host is away has not lost sight of it itself."""
     where = tables.Instance.backend == backend, col(tables.Instance.gone_at).is_(None)
     for instance in session.exec(select(tables.Instance).where(*where)):
-        instance.observed_at = since if since is not None else instance.observed_at
-        instance.unreachable_since = since
-        session.add(instance)
+        if since is None or instance.unreachable_since is None:
+            instance.observed_at = since if since is not None else instance.observed_at
+            instance.unreachable_since = since
+            session.add(instance)

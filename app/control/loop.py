@@ -21,6 +21,7 @@ from app.control.clock import Clock
 from app.control.gateway import GatewayKeeper
 from app.control.jobs import Jobs
 from app.control.look import Watcher
+from app.control.peaks import Peaks
 from app.control.retention import prune
 from app.control.senses import Senses
 from app.control.telemetry import Telemetry
@@ -28,12 +29,12 @@ from app.domain import reconcile as rules
 from app.domain.budget import Funds
 from app.domain.facts import Deployment, Instance, Weights
 from app.domain.failures import StokerError
-from app.domain.hosts import parse_address
+from app.domain.hosts import SIMULATED, parse_address
 from app.domain.lifecycle import Phase, State
 from app.domain.status import derive
 from app.domain.variant import VariantSpec
 from app.launch.models import at_hand
-from app.settings import Home, Settings, load_presets, load_rules, load_settings
+from app.settings import Home, Settings, SimulatedSettings, load_presets, load_rules, load_settings
 from app.store import findings, read
 from app.store.sqlite import connect_reader
 from app.store.write import LeaseLost, Store, beat_lease
@@ -87,6 +88,7 @@ class Controller:
         self.actor = Actor(home, owner, presets, settings.server.env, self._wake.set)
         self.jobs = Jobs(home, self.clock, epoch, self.write, self._wake.set)
         self.telemetry = Telemetry(home, settings, self.write)
+        self.peaks = Peaks(home, presets, self.write)
         self.senses = Senses(home, settings, presets, load_rules(home), self._wake.set)
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -101,6 +103,7 @@ class Controller:
                 self.gateway.run(),
                 self.accounts.run(self.watcher.looks),
                 self.telemetry.run(),
+                self.peaks.run(),
             )
         ]
         stop = asyncio.create_task(stopping.wait())
@@ -241,7 +244,8 @@ class Controller:
                 for variant_id, spec in specs.items()
                 if at_hand(spec.model, self.home) is None
             }
-            funds, used_at = self.accounts.read(connection)
+            dear = [d.id for d in deployments if not specs[d.variant_id].price.free]
+            funds, used_at = self.accounts.read(connection, dear)
         return Rows(deployments, specs, weights, jobs, funds, used_at)
 
     def _backend(self, place: str) -> Backend:
@@ -249,14 +253,17 @@ class Controller:
         if place not in self._backends:
             name, _, host = place.partition("@")
             (entry,) = entry_points(group="stoker.backends", name=name)
-            self._backends[place] = entry.load()(self.home.attempts, self.owner, **self._where(host))
+            self._backends[place] = entry.load()(self.home.attempts, self.owner, **self._where(name, host))
         return self._backends[place]
 
-    def _where(self, host: str) -> dict[str, Any]:
+    def _where(self, backend: str, host: str) -> dict[str, Any]:
         """What a backend needs to know of a host beside this machine. One that is configured no more is not reached."""
         if not host:
             return {}
-        found = load_settings(self.home).hosts.get(host)
+        settings = load_settings(self.home)
+        if backend == SIMULATED:
+            return _played(host, settings.simulated.get(host, SimulatedSettings(faults=("capacity",))))
+        found = settings.hosts.get(host)
         address = "" if found is None else str(parse_address(found.address))
         return {"address": address, "host": host, "sockets": self.home.make_runtime()}
 
@@ -287,6 +294,17 @@ class Controller:
             except (OSError, sqlite3.Error) as error:
                 log.warning("the attempts' logs could not be pruned: %s", error)
             await asyncio.sleep(PRUNE_EVERY_S)
+
+
+def _played(name: str, host: SimulatedSettings) -> dict[str, Any]:
+    return {
+        "host": name,
+        "endpoint": host.endpoint,
+        "faults": host.faults,
+        "prepare": host.prepare,
+        "load": host.load,
+        "memory": int(host.memory * 2**30),
+    }
 
 
 def _unsettled(instance: Instance) -> bool:

@@ -282,8 +282,9 @@ def _nearest(
         other = choose(traits, machine, presets, gpus=gpus)
         if other.doubt is None:
             instead = f"`--engine {other.engine}` serves it: {other.reason}."
-        elif other.doubt.stage > Stage.FORMAT:
-            instead = f"{other.doubt.place} would take it, but {other.doubt.why}."
+        else:
+            near = [each for each in (*other.ruled_out, other.doubt) if each.stage > Stage.PLATFORM]
+            instead = " ".join(f"{each.place} would take it, but {each.why}." for each in near)
     taken = _taken(presets[best.engine], best.backend, machine, gpus)
     return Choice(
         best.engine,

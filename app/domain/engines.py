@@ -16,6 +16,7 @@ PROCESS = "process"
 """The backend whose engines are processes of this machine."""
 WEIGHTS = "/models"
 """Where the weights are mounted in a container."""
+_GPU = re.compile(r"\d{1,3}|(GPU|MIG)-[0-9A-Fa-f-]{4,40}|MIG-GPU-[0-9A-Fa-f-]{4,40}/\d{1,2}/\d{1,2}")
 _OPTIONAL = frozenset({
     "module", "container", "version", "why", "install", "architectures", "needs", "environment", "metrics", "share",
     "split", "named",
@@ -29,7 +30,8 @@ class Box:
     `gpu_images` are those for a GPU, where others are.
 
     `command` replaces the preset's; `arguments` come after the preset's own. `port` is what it listens on inside,
-    `cache` a folder inside where it keeps what it downloads, `shm_bytes` the shared memory that it needs.
+    `cache` a folder inside where it keeps what it downloads, `shm_bytes` the shared memory that it needs. `pin` are
+    the arguments that hold it to one revision of what it downloads.
     """
 
     images: tuple[str, ...]
@@ -39,6 +41,7 @@ class Box:
     arguments: tuple[str, ...] = ()
     cache: str | None = None
     shm_bytes: int | None = None
+    pin: tuple[str, ...] = ()
 
     def images_for(self, spec: VariantSpec) -> tuple[str, ...]:
         """The engine's images for `spec`, which may ask for another of its own."""
@@ -157,6 +160,9 @@ def render_command(preset: Preset, spec: VariantSpec, name: str, python: str, th
     else:
         values["port"] = box.port
         parts = (*box.command, *preset.arguments, *box.arguments)
+    if box is not None and spec.model.source == "hub" and not spec.model.files and spec.model.revision:
+        parts += box.pin
+        values["revision"] = spec.model.revision
     words = [word.format(**values) for word in parts]
     words += _computed(preset, spec)
     for flag, value in spec.flags.items():
@@ -183,20 +189,39 @@ def gpu_count(gpus: str | None) -> int:
 
 
 def gpu_choice(gpus: str | None) -> tuple[tuple[str, ...], int | None]:
-    """`all`, `count=N` or indexes with commas, as (indexes or `all`, count). Raises CONFIG_INVALID."""
+    """`all`, `count=N`, or indexes and UUIDs with commas, as (those or `all`, count). Raises CONFIG_INVALID.
+
+    A slice (MIG) goes by its UUID: `MIG-…`, in the spelling of old drivers `MIG-GPU-…/1/0`.
+    """
     if not gpus:
         return (), None
     count = re.fullmatch(r"count=([1-9][0-9]?)", gpus)
     if count:
         return (), int(count[1])
-    if re.fullmatch(r"all|(\d{1,3}|GPU-[0-9A-Fa-f-]{4,40})(,(\d{1,3}|GPU-[0-9A-Fa-f-]{4,40}))*", gpus):
+    if gpus == "all" or all(_GPU.fullmatch(word) for word in gpus.split(",")):
         return tuple(gpus.split(",")), None
-    raise StokerError("CONFIG_INVALID", f"`{gpus}` names no GPUs.", "Give `all`, `count=2`, or indexes: `0,1`.")
+    raise StokerError(
+        "CONFIG_INVALID", f"`{gpus}` names no GPUs.", "Give `all`, `count=2`, indexes (`0,1`) or UUIDs: `stoker gpus`."
+    )
 
 
 def inside(model: ModelRef) -> str:
     """Where a container finds the model: its mounted file or folder, or its name on the hub."""
+    if model.files:
+        folder = f"{WEIGHTS}/{PurePath(model.repo).name}"
+        return f"{folder}/{model.files[0].name}" if model.format == "gguf" else folder
     return model.path if model.source == "hub" else f"{WEIGHTS}/{PurePath(model.path).name}"
+
+
+def mounted(model: ModelRef) -> list[tuple[str, str]]:
+    """What a container is given of the model: files or folders here, each with its place inside.
+
+    Files of the hub's cache one by one: a folder there holds links that lead out of it.
+    """
+    if model.files:
+        folder = f"{WEIGHTS}/{PurePath(model.repo).name}"
+        return [(str(model.folder / file.name), f"{folder}/{file.name}") for file in model.files]
+    return [] if model.source == "hub" else [(model.path, inside(model))]
 
 
 def check_flag(preset: Preset, flag: str) -> None:
@@ -211,6 +236,7 @@ _OWNED = {
     "cache-type-k": "Use `--kv-type K/V`.",
     "cache-type-v": "Use `--kv-type K/V`.",
     "model": "Launch that model instead.",
+    "revision": "Use `--revision REV`.",
     "alias": "The deployment's name is the model's name at the edge.",
     "host": "Engines listen on loopback; clients go through the gateway.",
     "api-key": "Every attempt has a key of its own; clients use `stoker keys create`.",

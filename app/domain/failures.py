@@ -84,7 +84,11 @@ _ROWS = (
         "ID_REUSED", "This id stands for something else already.", "Use an id once: leave it out, or choose another."
     ),
     # A launch that cannot begin.
-    Failure("MODEL_NOT_FOUND", "There is no such model.", "Give `smollm2` or the path of a GGUF file."),
+    Failure(
+        "MODEL_NOT_FOUND",
+        "There is no such model.",
+        "Give `smollm2`, the path of a file or folder, or a name on the hub.",
+    ),
     Failure(
         "MODEL_GATED",
         "The hub does not open this model to us.",
@@ -108,11 +112,27 @@ _ROWS = (
         "The image policy does not allow this image.",
         "Choose an image that it allows, or change `[images]` in config.toml.",
     ),
+    Failure(
+        "GPU_INCOMPATIBLE",
+        "The GPU cannot serve this model as it is asked to.",
+        "A larger GPU, a smaller model, or less context (`--ctx`).",
+    ),
+    Failure(
+        "CODE_NOT_ALLOWED",
+        "The model would run code of its own, which nobody has allowed.",
+        "Read it, then allow that commit in `[models]` of config.toml; or leave `trust-remote-code` out.",
+    ),
     # A host.
     Failure(
         "HOST_UNREACHABLE",
         "The host or its container daemon cannot be reached.",
         "Check network, address and daemon; what runs there is left alone until it answers.",
+        retry=Retry.BACKOFF,
+    ),
+    Failure(
+        "PROVIDER_TIMEOUT",
+        "The host or provider had no capacity in time.",
+        "It is tried again; or choose another host.",
         retry=Retry.BACKOFF,
     ),
     Failure("PROVIDER_AUTH", "The host or provider refuses our credentials.", "Correct the key or its rights."),
@@ -173,7 +193,7 @@ _ROWS = (
         aliases=("MODEL_LOADING_FAILURE",),
     ),
     Failure("ARCH_UNSUPPORTED", "The engine does not know this architecture.", "Choose another model or engine."),
-    Failure("MUST_REDOWNLOAD", "The weights are not where they should be.", "Fetch the file again, then start."),
+    Failure("MUST_REDOWNLOAD", "The weights are not where they should be.", "Fetch them again: `stoker fix NAME`."),
     Failure("BAD_FLAG", "The engine refused a flag.", "Correct the flag: `stoker change NAME --set key=value`."),
     Failure("PORT_IN_USE", "The port is taken by another program.", "Choose another port, or let stoker choose."),
     Failure("DISK_FULL", "The disk is full.", "Free some space, then start again."),

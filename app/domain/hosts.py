@@ -10,6 +10,9 @@ from app.domain.text import safe
 LOCAL = "local"
 """This machine, which is always there and is not configured."""
 
+SIMULATED = "simulated"
+"""The backend of hosts that are only played."""
+
 Scheme = Literal["ssh", "tcp", "unix", "context"]
 
 # Nothing here may begin with a dash: a host name that does would be an option of `ssh`.

@@ -71,6 +71,7 @@ async def serve(home: Home, settings: EdgeSettings, quota: Quota, listener: sock
     for thread in (watcher, drainer, companion):
         thread.start()
     await EdgeServer(edge, settings, listener, partial(_announce, lock, listener)).run_until_stopped()
+    spool.flush()  # before the drainer's last look: the end of a request that was broken off may still be waiting
     await asyncio.gather(*(asyncio.to_thread(thread.stop) for thread in (companion, watcher, drainer)))
     spool.close()
     log.info("Stopped.")

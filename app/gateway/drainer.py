@@ -82,7 +82,8 @@ class Drainer(threading.Thread):
             self._try()
         if self._connection is not None:
             self._connection.execute(f"PRAGMA busy_timeout = {LAST_FLUSH_MS}")
-        if self._try() and self._file == self._spool.path:
+        # What is still open, or came after the last look, is left to the next gateway, as after a crash.
+        if self._try() and self._file == self._spool.path and self._spool.settled and self._all_read():
             self._file.unlink(missing_ok=True)
         self._disconnect()
 
@@ -103,6 +104,9 @@ class Drainer(threading.Thread):
             return False
         self._complaint = ""
         return True
+
+    def _all_read(self) -> bool:
+        return not self._file.exists() or self._file.stat().st_size == self._offset
 
     def _connect(self) -> sqlite3.Connection | None:
         if not self._store.exists():

@@ -60,6 +60,11 @@ class Spool:
             lines, self._noted = self._noted, []
             self._append(b"".join(lines))
 
+    @property
+    def settled(self) -> bool:
+        """Whether every request noted has ended, and everything is written."""
+        return not (self._open or self._noted or self._waiting)
+
     def close(self) -> None:
         """Close the file. Nothing may be noted afterwards."""
         self.flush()

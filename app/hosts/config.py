@@ -10,6 +10,7 @@ from tomlkit.exceptions import TOMLKitError
 
 from app.domain.failures import StokerError
 from app.domain.hosts import check_host_name
+from app.domain.money import format_amount
 from app.settings import Home, HostSettings, load_settings
 
 
@@ -35,7 +36,7 @@ def add(home: Home, name: str, host: HostSettings) -> None:
     if host.tier:
         entry["tier"] = host.tier
     if host.price:
-        entry["price"] = host.price
+        entry["price"] = format_amount(host.price)
     hosts[name] = entry
     _write(home, document)
 

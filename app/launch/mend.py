@@ -9,6 +9,7 @@ import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -94,10 +95,11 @@ def apply_fix(session: "Session", home: Home, deployment: Deployment, fix: Fix, 
     with read.reading(home.store) as connection:
         variant_id = deployment.variant_id if instance is None else instance.variant_id
         before = read.specs(connection, [variant_id])[variant_id]
-    spec = fix.spec or before
+    # What is changed may take another share of a GPU; what is not keeps its own.
+    spec = before if fix.spec is None else replace(fix.spec, share=None)
     if fix.refetch:
         (home.models / Path(spec.model.path).name).unlink(missing_ok=True)
-    plan_variant(deployment.name, spec, deployment.replicas, load_presets(home), home).require()
+    spec = plan_variant(deployment.name, spec, deployment.replicas, load_presets(home), home).require()
     return wishes.mend(session, deployment.name, spec, change_of(before, spec) or fix.title, actor)
 
 

@@ -2,23 +2,29 @@
 
 import os
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from app.domain.choice import Choice, Traits, choose
+from app.domain.choice import Choice, Machine, Traits, choose
 from app.domain.containers import docker_run
 from app.domain.engines import CONTAINERS, Preset, compute_threads, render_command
 from app.domain.failures import StokerError
-from app.domain.money import FREE
-from app.domain.variant import FlagValue, VariantSpec
-from app.launch.checks import Check, check_fit, check_name, check_spec, from_error
+from app.domain.hosts import SIMULATED
+from app.domain.money import FREE, Price
+from app.domain.sizes import Size
+from app.domain.variant import FlagValue, ModelRef, VariantSpec
+from app.launch.asking import Question, ask_all
+from app.launch.checks import Check, check_fit, check_image, check_name, check_spec, forced, from_error
 from app.launch.fit import Fit, fit
 from app.launch.machine import machine_of
 from app.launch.models import resolve, slug
 from app.launch.money import check_balance, check_plan
 from app.launch.options import Options
+from app.launch.pinned import carried, pin_model
 from app.launch.pinning import pin
+from app.launch.pricing import price_now, price_of_change
+from app.launch.sizing import size_up, sized
 from app.launch.traits import traits_of
 from app.settings import Home, load_settings
 
@@ -28,7 +34,8 @@ class Plan:
     """What would be launched. `spec` is None when the model could not be found; `command` is what would be started.
 
     `base` is what a name is made from where none was given, `fit` how one replica fits this machine if that is known.
-    `choice` is why that engine, and why not the others.
+    `sizes` are those that it may have there. `waiting` are the checks that have not ended yet, by name: none in a plan
+    that is whole. `choice` is why that engine, and why not the others.
     """
 
     name: str
@@ -38,6 +45,8 @@ class Plan:
     command: tuple[str, ...] = ()
     base: str = ""
     fit: Fit | None = None
+    sizes: tuple[Size, ...] = ()
+    waiting: tuple[str, ...] = ()
     choice: Choice | None = None
 
     @property
@@ -73,13 +82,24 @@ class Plan:
         return "; ".join((check.detail, *others))
 
 
-def plan_launch(options: Options, home: Home, presets: Mapping[str, Preset], taken: Collection[str]) -> Plan:
-    """The plan of a new deployment. `taken` are the names in use; without a name one is made from the model's."""
+Watch = Callable[[Plan], None]
+
+
+def plan_launch(
+    options: Options, home: Home, presets: Mapping[str, Preset], taken: Collection[str], watch: Watch | None = None
+) -> Plan:
+    """The plan of a new deployment. `taken` are the names in use; without a name one is made from the model's.
+
+    `watch` is told the plan as far as it is known, again and again while its checks end.
+    """
     try:
         model = resolve(options.model or "", home)
     except StokerError as error:
         checks = [] if options.name is None else [check_name(options.name, taken)]
         return Plan(options.name or "", options.replicas or 1, (*checks, from_error("model", error)))
+    if watch is not None and model.source == "hub":
+        watch(Plan(options.name or "", options.replicas or 1, (), waiting=("hub",)))
+    model, hub = pin_model(model, options, home, presets)
     traits = traits_of(model, home)
     choice = _choose(options, traits, home, presets)
     preset = presets.get(options.engine or choice.engine)
@@ -91,14 +111,20 @@ def plan_launch(options: Options, home: Home, presets: Mapping[str, Preset], tak
         seqs=preset.seqs if preset else 0,
         kv_type=preset.kv_types[0] if preset else "",
         gpus=choice.gpus if choice.backend == CONTAINERS else None,
-        price=load_settings(home).billing.price,
     )
     base = slug(model)
     name = options.name if options.name is not None else free_name(base, taken)
-    merged, pinned = pin(_merge(spec, options), options.image)
-    named = check_name(name, taken)
-    plan = _finish(name, options.replicas or 1, merged, presets, home, (named, *pinned), choice=choice)
-    return replace(plan, base=base)
+    replicas = options.replicas or 1
+    checks = [check_name(name, taken), *hub]
+    usual = wanted = _merge(spec, options, home)
+    if options.size is not None and preset is not None:
+        try:
+            wanted = _merge(sized(usual, options.size, preset, home), options, home)
+        except StokerError as error:
+            checks.append(from_error("size", error))
+    priced, unpriced = _priced(wanted, lambda: price_now(wanted, home))
+    draft = Plan(name, replicas, (*checks, *unpriced), base=base, choice=choice)
+    return _check(draft, priced, presets, home, _Manner(replicas, options, watch, usual))
 
 
 def plan_change(
@@ -106,40 +132,50 @@ def plan_change(
 ) -> Plan:
     """The plan of a change to deployment `name`, which runs `spec`; what the options leave out stays as it is."""
     try:
-        model = spec.model if options.model is None else resolve(options.model, home)
+        model, hub = _changed_model(options, home, presets, spec)
     except StokerError as error:
         return Plan(name, options.replicas or replicas, (from_error("model", error),))
-    merged = _merge(replace(spec, model=model, engine=options.engine or spec.engine), options)
-    merged, pinned = pin(merged, options.image)
+    merged = _merge(replace(spec, model=model, engine=options.engine or spec.engine, share=None), options, home)
+    priced, unpriced = _priced(merged, lambda: price_of_change(spec, merged, home))
     # What runs is paid for already: only what is added to it is not.
     wanted = options.replicas or replicas
-    choice = _kept(merged, home, presets)
-    return _finish(name, wanted, merged, presets, home, pinned, max(0, wanted - replicas), choice)
+    draft = Plan(name, wanted, (*hub, *unpriced), choice=_kept(merged, home, presets))
+    return _check(draft, priced, presets, home, _Manner(max(0, wanted - replicas), options))
 
 
 def plan_variant(
     name: str, spec: VariantSpec, replicas: int, presets: Mapping[str, Preset], home: Home, added: int = 0
 ) -> Plan:
     """The plan of running `spec` as deployment `name`, which exists, with `added` replicas more than it has."""
-    return _finish(name, replicas, spec, presets, home, (), added)
+    return _check(Plan(name, replicas, ()), spec, presets, home, _Manner(added))
+
+
+def _changed_model(
+    options: Options, home: Home, presets: Mapping[str, Preset], spec: VariantSpec
+) -> tuple[ModelRef, tuple[Check, ...]]:
+    """The model of a change: another one, another file or revision of the same, or the present one."""
+    if options.model is None and not (spec.model.repo and (options.quant or options.file or options.revision)):
+        return spec.model, ()
+    return pin_model(resolve(options.model or spec.model.repo, home), options, home, presets)
 
 
 def _choose(options: Options, traits: Traits, home: Home, presets: Mapping[str, Preset]) -> Choice:
     """The engine for what is asked for; among all of them, or those that were left."""
-    backend = options.backend or (CONTAINERS if _boxed(options) else None)
+    backend = options.backend or _backend(options, home)
+    if backend == SIMULATED:  # which pretends to have everything
+        machine = Machine(options.host or "", "linux", "x86_64", containers=True, installed=frozenset(presets))
+        return choose(traits, machine, presets, engine=options.engine)
     machine = machine_of(options.host, home, presets)
-    return choose(traits, machine, presets, engine=options.engine, backend=backend, gpus=options.gpus)
+    return choose(traits, machine, presets, engine=options.engine, backend=backend or None, gpus=options.gpus)
 
 
-def _kept(spec: VariantSpec, home: Home, presets: Mapping[str, Preset]) -> Choice:
+def _kept(spec: VariantSpec, home: Home, presets: Mapping[str, Preset]) -> Choice | None:
     """What is to be said of the engine that a deployment has."""
+    if spec.backend == SIMULATED:
+        return None
     machine = machine_of(spec.host, home, presets)
     traits = traits_of(spec.model, home)
     return choose(traits, machine, presets, engine=spec.engine, backend=spec.backend, gpus=spec.gpus)
-
-
-def _boxed(options: Options) -> bool:
-    return bool(options.host or options.image or options.gpus)
 
 
 def free_name(base: str, taken: Collection[str]) -> str:
@@ -151,15 +187,24 @@ def free_name(base: str, taken: Collection[str]) -> str:
     return name
 
 
-def _merge(spec: VariantSpec, options: Options) -> VariantSpec:
+def _priced(spec: VariantSpec, price: Callable[[], Price]) -> tuple[VariantSpec, list[Check]]:
+    """`spec` with its price, and the check that fails where it has none."""
+    try:
+        return replace(spec, price=price()), []
+    except StokerError as error:
+        return spec, [from_error("price", error)]
+
+
+def _merge(spec: VariantSpec, options: Options, home: Home) -> VariantSpec:
     flags: dict[str, FlagValue] = {k: v for k, v in {**spec.flags, **options.flags}.items() if v != ""}
     return replace(
         spec,
-        backend=options.backend or (CONTAINERS if _boxed(options) else spec.backend),
+        backend=options.backend or _backend(options, home) or spec.backend,
         host=options.host or spec.host,
         image=options.image or spec.image,
         digest=spec.digest if options.image is None else None,
         gpus=options.gpus or spec.gpus,
+        mode=options.mode or spec.mode,
         context=spec.context if options.context is None else options.context,
         seqs=spec.seqs if options.seqs is None else options.seqs,
         kv_type=options.kv_type or spec.kv_type,
@@ -169,38 +214,99 @@ def _merge(spec: VariantSpec, options: Options) -> VariantSpec:
     )
 
 
-def _finish(
-    name: str,
-    replicas: int,
+def _backend(options: Options, home: Home) -> str:
+    """The backend that the options imply, empty for none."""
+    if options.host in load_settings(home).simulated:
+        return SIMULATED
+    return CONTAINERS if options.host or options.image or options.gpus else ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Manner:
+    """How a plan is checked: how many replicas are to be paid for beyond those that run, what was asked for (None:
+    nothing new), who watches, and what it would be without a size, if its sizes are wanted."""
+
+    added: int
+    options: Options | None = None
+    watch: Watch | None = None
+    usual: VariantSpec | None = None
+
+
+@dataclass(slots=True)
+class _Found:
+    """What the questions find out beside their checks: the digest of the image, how it fits, what sizes there are."""
+
+    digest: str | None
+    fit: Fit | None = None
+    sizes: tuple[Size, ...] = ()
+
+
+def _check(draft: Plan, spec: VariantSpec, presets: Mapping[str, Preset], home: Home, manner: _Manner) -> Plan:
+    """`draft` with all its checks: at once those that this machine knows, side by side those that may take a while."""
+    spec = carried(spec, presets)
+    found = _Found(spec.digest)
+    local = tuple(check_spec(spec, presets, home, draft.choice))
+    questions = _questions(draft, spec, found, presets, home, manner, all(check.result != "fail" for check in local))
+
+    def so_far(checks: tuple[Check, ...], waiting: tuple[str, ...]) -> Plan:
+        every = (*draft.checks, *local, *checks)
+        if manner.options is not None and manner.options.force:
+            every = tuple(map(forced, every))
+        share = spec.share if found.fit is None else found.fit.share
+        known = replace(spec, digest=found.digest, share=share)
+        plan = replace(draft, checks=every, spec=known, fit=found.fit, sizes=found.sizes, waiting=waiting)
+        return plan if plan.failure else replace(plan, command=_command(known, presets, draft.name))
+
+    def told(checks: tuple[Check, ...], waiting: tuple[str, ...]) -> None:
+        if manner.watch is not None:
+            manner.watch(so_far(checks, waiting))
+
+    told((), tuple(question.name for question in questions))
+    return so_far(ask_all(questions, told), ())
+
+
+def _questions(
+    draft: Plan,
     spec: VariantSpec,
+    found: _Found,
     presets: Mapping[str, Preset],
     home: Home,
-    checks: tuple[Check, ...],
-    added: int | None = None,
-    choice: Choice | None = None,
-) -> Plan:
-    settings = load_settings(home)
-    price = FREE if added == 0 else spec.price
-    money = check_balance(home, settings, price, replicas if added is None else added)
-    checks = (*checks, *check_spec(spec, presets, home, choice), money, check_plan(home, settings, name, replicas))
-    command: tuple[str, ...] = ()
-    found: Fit | None = None
-    if all(check.result != "fail" for check in checks):
-        found, check = _fit(spec, home)
-        checks = (*checks, *check)
-        threads = compute_threads(os.cpu_count())
-        command = render_command(presets[spec.engine], spec, name, sys.executable, threads)
-        command = docker_run(presets[spec.engine], spec, command)
-    return Plan(name, replicas, checks, spec, command, fit=found, choice=choice)
+    manner: _Manner,
+    sound: bool,
+) -> list[Question]:
+    """What has to be asked elsewhere or reckoned out; of the configuration only if it is `sound` as far as it shows."""
+    settings, options = load_settings(home), manner.options
+    price = FREE if manner.added == 0 else spec.price
+
+    def image() -> Iterator[Check]:
+        pinned = spec
+        if options is not None:
+            pinned, checks = pin(spec, options.image)
+            found.digest = pinned.digest
+            yield from checks
+        yield check_image(pinned, presets[spec.engine], home)
+
+    def fits() -> Iterable[Check]:
+        found.fit, checks = _fit(spec, home)
+        if manner.usual is not None and found.fit is not None:
+            found.sizes = size_up(manner.usual, presets[spec.engine], home)
+        return checks
+
+    return [
+        *([Question("image", image)] if sound and spec.backend == CONTAINERS else []),
+        Question("balance", lambda: [check_balance(home, settings, price, manner.added)]),
+        Question("plan", lambda: [check_plan(home, settings, draft.name, draft.replicas, spec.mode)]),
+        *([Question("fit", fits)] if sound else []),
+    ]
+
+
+def _command(spec: VariantSpec, presets: Mapping[str, Preset], name: str) -> tuple[str, ...]:
+    preset = presets[spec.engine]
+    return docker_run(preset, spec, render_command(preset, spec, name, sys.executable, compute_threads(os.cpu_count())))
 
 
 def _fit(spec: VariantSpec, home: Home) -> tuple[Fit | None, list[Check]]:
-    """How `spec` fits this machine, and the check that says so; what cannot be estimated is only a warning.
-
-    Nothing is said of another host's memory, of a GPU's, or of weights that are not here.
-    """
-    if spec.host or spec.gpus or spec.model.source == "hub":
-        return None, []
+    """How `spec` fits, and the check that says so; what cannot be estimated is only a warning."""
     try:
         found = fit(spec, home)
     except StokerError as error:

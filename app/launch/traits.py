@@ -11,7 +11,7 @@ from app.domain.failures import StokerError
 from app.domain.variant import ModelRef
 from app.domain.vram.config import read_shape
 from app.domain.vram.fields import CONFIG_BYTES, parse_config
-from app.launch.facts import ModelFacts, from_gguf
+from app.launch.fit import facts_of
 from app.launch.models import at_hand
 from app.launch.ranges import LocalFile
 from app.settings import Home
@@ -23,7 +23,7 @@ MLX_FORM = "mlx"
 def traits_of(model: ModelRef, home: Home) -> Traits:
     """What is known of `model`: more than its format if its files are on this machine and can be understood."""
     found = at_hand(model, home)
-    if found is None or model.source == "hub":
+    if found is None:
         return Traits(model.name, model.format)
     path = Path(found.path)
     try:
@@ -35,15 +35,9 @@ def traits_of(model: ModelRef, home: Home) -> Traits:
 
 
 @lru_cache(maxsize=8)
-def gguf_facts(path: str, _size: int, _changed: int) -> ModelFacts:
-    """The facts of a GGUF file as it is now, read once for each size and time of change: a form asks at every key."""
-    return from_gguf(Path(path))
-
-
-@lru_cache(maxsize=8)
-def _read(name: str, form: str, path: str, size: int, changed: int) -> Traits:
+def _read(name: str, form: str, path: str, _size: int, _changed: int) -> Traits:
     if form == "gguf":
-        facts = gguf_facts(path, size, changed)
+        facts = facts_of(path)
         return Traits(name, form, facts.shape.kind, facts.weights.quantisation, facts.shape.context)
     if not path.endswith(".json"):
         return Traits(name, form)

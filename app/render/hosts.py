@@ -31,7 +31,7 @@ def gpu_documents(host: str, look: HostLook, reserves: Mapping[str, Reserves]) -
 
 
 def _gpu_document(host: str, gpu: Gpu, reserved: Reserves) -> dict[str, Any]:
-    names = ("index", "name", "uuid", "vram_total", "vram_used")
+    names = ("index", "slice", "name", "uuid", "vram_total", "vram_used")
     more = ("capability", "ecc_errors", "xid", "mig", "trouble")
     return {
         "host": host,
@@ -96,14 +96,15 @@ def gpu_lines(host: str, look: HostLook, reserves: Mapping[str, Reserves], width
     head, *shown = table(("HOST", "GPU", "NAME", "VRAM", "FREE", "UTIL", "TEMP", "POWER", "CC", "ERRORS"), rows)
     lines = [head]
     for gpu, row in zip(look.gpus, shown, strict=True):
-        lines += [row, *(line("    ", *holder_line(holder, look.at, width - 4)) for holder in gpu.holders or ())]
+        below = [*slice_lines(gpu), *(holder_line(holder, look.at, width - 4) for holder in gpu.holders or ())]
+        lines += [row, *(line("    ", *each) for each in below)]
     return lines
 
 
 def _gpu_row(host: str, gpu: Gpu, reserved: Reserves) -> tuple[Cell | str, ...]:
     return (
         host,
-        str(gpu.index),
+        gpu.place,
         gpu.name or UNKNOWN,
         used_of(gpu),
         gib(free_vram(gpu, reserved)),
@@ -113,6 +114,11 @@ def _gpu_row(host: str, gpu: Gpu, reserved: Reserves) -> tuple[Cell | str, ...]:
         gpu.capability or UNKNOWN,
         errors(gpu),
     )
+
+
+def slice_lines(gpu: Gpu) -> list[Line]:
+    """What to launch on a slice by."""
+    return [] if gpu.slice is None else [line(Cell(gpu.uuid, "dim"))]
 
 
 def used_of(gpu: Gpu) -> str:
@@ -163,7 +169,7 @@ def intrusion_line(host: str, gpu: Gpu, found: Intrusion) -> Line:
     who = ", ".join(
         f"{h.command.partition(' ')[0] or 'a process'} (pid {h.pid}, {h.user or UNKNOWN})" for h in found.holders
     )
-    what = f" takes {gib(found.missing)} of what {', '.join(found.deployments)} needs on {host}:{gpu.index}"
+    what = f" takes {gib(found.missing)} of what {', '.join(found.deployments)} needs on {host}:{gpu.place}"
     return line(Cell(f"! {who}{what}", "bad"))
 
 

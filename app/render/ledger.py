@@ -96,9 +96,9 @@ def quantity(row: Mapping[str, Any]) -> str:
     """What was billed: `1 m × 0.60/h`, `about 12,345 tokens`; the note where nothing was."""
     if row["quantity"] is None:
         return str(row["note"])
-    if row["unit"] == "us":
-        return f"{span(row['quantity'])} × {format_amount(row['price'])}/h"
     about = "about " if row["estimated"] else ""
+    if row["unit"] == "us":
+        return f"{about}{span(row['quantity'])} × {format_amount(row['price'])}/h"
     return f"{about}{row['quantity']:,} tokens"
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from app.domain.bill import Instant, Meter, Standing, accrued
 from app.domain.money import DAY_US, HOUR_US
+from app.store.usage import unbilled, used_lately
 
 Row = sqlite3.Row
 _AT_ONCE = 1_000
@@ -36,12 +37,12 @@ def standing(connection: sqlite3.Connection, now: Instant) -> Standing:
     ).fetchone()
     meters = open_meters(connection)
     day = now.at // DAY_US
-    run_up = accrued(meters, now)
+    run_up = accrued(meters, now) + sum(used.amount for used in unbilled(connection.execute))
     return Standing(
         available=rows["available"] or 0,
         held=rows["held"] or 0,
         accrued=run_up,
-        burn=sum(meter.price for meter in meters),
+        burn=sum(meter.price for meter in meters) + used_lately(connection, now.at),
         today=spent_since(connection, day) + run_up,
         month=spent_since(connection, first_of_month(now.at)) + run_up,
         in_use=bool(rows["count"] or meters),

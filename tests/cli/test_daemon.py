@@ -50,11 +50,11 @@ def test_a_lock_without_an_announcement_is_a_start_under_way(stoker: Stoker, hom
 def test_down_ends_the_server_and_says_it_was_meant(stoker: Stoker, home: Home) -> None:
     with holding(home.server_lock) as server, holding(home.gateway_lock, url="http://127.0.0.1:9") as gateway:
         document = stoker.json("down")
-        assert server.wait(10) == 0
+        assert server.wait(60) == 0
         assert (document["server"], document["gateway"]["state"]) == ("down", "running")
         assert down_marker(home).exists()
         assert stoker.json("down", "--all")["gateway"]["state"] == "down"
-        assert gateway.wait(10) == 0
+        assert gateway.wait(60) == 0
 
 
 def test_down_twice_is_harmless(stoker: Stoker, home: Home) -> None:

@@ -52,7 +52,7 @@ def test_a_host_is_added_listed_tested_and_taken_out(stoker: Stoker, home: Home,
     assert text.startswith(OWN)
     assert (home.config / "config.toml").stat().st_mode & 0o777 == 0o600
     found = load_settings(home).hosts["gpu1"]
-    assert (found.address, found.region, found.tier, found.price) == (f"ssh://{NAME}", "eu", "secure", 0.6)
+    assert (found.address, found.region, found.tier, found.price) == (f"ssh://{NAME}", "eu", "secure", 600_000)
 
     local, gpu1 = stoker.json("hosts", "ls")
     assert local["name"] == "local"

@@ -47,7 +47,9 @@ def test_a_dry_run_says_what_would_start_and_writes_nothing(stoker: Stoker, home
     assert command[command.index("--cache-type-v") + 1] == "f16"
     assert command[command.index("--model") + 1].endswith(BUNDLED.file)
     assert not home.state.exists()
-    assert "--ctx-size" in stoker("launch", "smollm2", "--dry-run").out
+    shown = stoker("launch", "smollm2", "--dry-run", "--size", "small").out
+    assert "--ctx-size 4096" in shown
+    assert "4,096 tokens, 1 at once" in shown
 
 
 def test_a_dry_run_that_fails_prints_its_document_all_the_same(stoker: Stoker) -> None:
@@ -235,6 +237,7 @@ def test_what_is_no_value_is_a_usage_error(stoker: Stoker, home: Home, server: A
     ("model", "code"),
     [
         ("", "MODEL_NOT_FOUND"),
+        ("Qwen/Qwen3-8B", "OFFLINE"),
         ("a\0b", "MODEL_NOT_FOUND"),
         ("\x1b[2J", "MODEL_NOT_FOUND"),
         ("\udcff", "MODEL_NOT_FOUND"),

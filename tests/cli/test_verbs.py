@@ -15,7 +15,7 @@ from tests.cli.conftest import Stoker
 from tests.cli.process import next_line, output, running
 from tests.cli.rows import SPEC, failed, instance, launch, now_us
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 
 
 def wish(home: Home, name: str = "demo") -> tuple[str, bool, bool]:

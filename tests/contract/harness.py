@@ -25,6 +25,7 @@ from backends.attempts import Attempt
 from backends.base import Backend, Container, InstanceSpec, Mount, Resource
 from backends.docker import DockerBackend
 from backends.process import ProcessBackend, sweep
+from backends.simulated import SimulatedBackend
 from tests.docker.daemon import IMAGE, Daemon
 from tests.docker.fixtures import TlsHost
 from tests.docker.remote import NAME, Remote
@@ -76,7 +77,7 @@ def begun(backend: Backend, key: str) -> Resource | None:
 def healthy(url: str) -> bool:
     """Whether an engine answers there that it is ready."""
     try:
-        return httpx2.get(f"{url}/health", timeout=10, trust_env=False).status_code == 200
+        return httpx2.get(f"{url}/health", timeout=60, trust_env=False).status_code == 200
     except httpx2.HTTPError:
         return False
 
@@ -158,10 +159,10 @@ class ProcessHarness:
         self.root.mkdir()
         self.backend = self.reopened()
 
-    def reopened(self) -> ProcessBackend:
+    def reopened(self) -> Backend:
         return ProcessBackend(self.root, OWNER)
 
-    def stranger(self) -> ProcessBackend:
+    def stranger(self) -> Backend:
         return ProcessBackend(self.root, "somebody-else")
 
     def spec(self, key: str, *argv: str, **more: Any) -> InstanceSpec:
@@ -299,8 +300,23 @@ class DockerOverTls(DockerHarness):
         return host.daemon, host.address
 
 
+class SimulatedHarness(ProcessHarness):
+    """A scripted host that runs real programs."""
+
+    def reopened(self) -> SimulatedBackend:
+        return SimulatedBackend(self.root, OWNER)
+
+    def stranger(self) -> SimulatedBackend:
+        return SimulatedBackend(self.root, "somebody-else")
+
+    def close(self) -> None:
+        super().close()
+        assert not sweep(f"{OWNER}@simulated", {path.name for path in self.root.iterdir()})
+
+
 HARNESSES: dict[str, Callable[[Path, pytest.FixtureRequest], BackendHarness]] = {
     "process": ProcessHarness,
+    "simulated": SimulatedHarness,
     "docker": DockerHarness,
     "docker-ssh": DockerOverSsh,
     "docker-tls": DockerOverTls,

@@ -13,7 +13,7 @@ Prepare = Callable[[], None]
 
 FORKS = get_context("forkserver")
 FORKS.set_forkserver_preload(["tests.control.servers", "app.control.server", "backends.process"])
-_ENDS_WITHIN_S = 30.0
+_ENDS_WITHIN_S = 60.0
 
 
 def start(home: Home, *prepare: Prepare) -> ForkServerProcess:

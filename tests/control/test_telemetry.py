@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from app.domain.gpus import HostFacts, Intrusion, Reserve, intrusion
+from app.domain.gpus import KNOWN_AFTER_US, HostFacts, Intrusion, Reserve, intrusion
 from app.hosts.look import connection
 from app.settings import Home
 from app.store import hosts, wishes
@@ -82,7 +82,8 @@ def need(home: Home) -> Reserve | None:
 def intruders(home: Home) -> Intrusion | None:
     facts = seen(home)
     gpu = next((g for g in facts.look.gpus if g.uuid == UUID), None) if facts else None
-    return intrusion(gpu, facts.reserved(gpu)) if facts and gpu else None
+    later = facts.look.at + KNOWN_AFTER_US if facts else 0
+    return intrusion(gpu, facts.reserved(gpu), later) if facts and gpu else None
 
 
 def test_gpus_are_sampled_and_a_driver_that_hangs_holds_nobody_up(home: Home, driver: Driver) -> None:

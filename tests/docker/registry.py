@@ -89,14 +89,14 @@ def registry(folder: Path, *, locked: bool = False) -> Iterator[TestRegistry]:
     try:
         token = b64encode(":".join(USER).encode()).decode()
         headers = {"Authorization": f"Basic {token}"} if locked else {}
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not _up(host):
             assert time.monotonic() < deadline, (folder / "registry.log").read_text()
             time.sleep(0.05)
         yield TestRegistry(host, headers)
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 def _up(host: str) -> bool:

@@ -115,7 +115,7 @@ def _keys(folder: Path, address: str, ssh: str) -> tuple[Path, Path]:
 
 
 def _await(address: str, log: Path) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while True:
         try:
             socket.create_connection((address, 22), 1).close()

@@ -79,7 +79,9 @@ def test_gpus_by_index_by_count_or_all() -> None:
     assert gpu_choice("all") == (("all",), None)
     assert gpu_choice("count=2") == ((), 2)
     assert gpu_choice("0,GPU-1a2b") == (("0", "GPU-1a2b"), None)
-    for wrong in ("none", "0,", "count=0", "0;1", "-1"):
+    for slices in (("MIG-c7384736-a75d-5afc-978f-d2f1294409fd",), ("MIG-GPU-1a2b/1/0", "1")):
+        assert gpu_choice(",".join(slices)) == (slices, None)
+    for wrong in ("none", "0,", "count=0", "0;1", "-1", "0,all", "MIG-GPU-1a2b/1/0/../x", "MIG-"):
         with pytest.raises(StokerError, match="CONFIG_INVALID"):
             gpu_choice(wrong)
 

@@ -125,7 +125,7 @@ def installed(path: Path) -> Iterator[Stoker]:
         stoker.hang_up()
         stoker.run("down", "--all", check=False)
         left = _left_over(stoker.home)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while left and time.monotonic() < deadline:
             time.sleep(0.05)
             left = _left_over(stoker.home)

@@ -92,6 +92,6 @@ def test_an_older_server_is_restarted_when_somebody_agrees(stoker: Stoker) -> No
         terminal.expect("Restart it? [Y/n] ")
         terminal.type("\n")
         assert terminal.end() == 0
-        assert older.wait(10) == 0
+        assert older.wait(60) == 0
     status = stoker.json("status")
     assert (status["server"], status["version"]) == ("running", __version__)

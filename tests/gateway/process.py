@@ -15,7 +15,7 @@ from app.settings import Home
 
 T = TypeVar("T")
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 
 
 def wait_for(what: Callable[[], T | None], deadline_s: float = DEADLINE_S) -> T:

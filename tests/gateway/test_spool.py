@@ -68,6 +68,30 @@ def test_full_files_are_followed_by_new_ones_and_removed(store: Store) -> None:
     assert spool_files(store.home.spool) == []
 
 
+def test_what_ends_after_the_last_look_is_left_to_the_next_gateway(store: Store) -> None:
+    async def main() -> None:
+        spool = Spool(store.home.spool)
+        noted, late = begin(spool, "noted"), begin(spool, "late")
+        noted.status = 200
+        drainer = Drainer(store.home.store, spool, [], Outbox())
+        drainer.start()
+        spool.end(noted.id, noted.end_line())
+        drainer.stop()  # no turn of the event loop since: the end is not written yet
+        finish(spool, late)
+        spool.close()
+
+    asyncio.run(main())
+    (left,) = spool_files(store.home.spool)
+    asyncio.run(recover(store, left))
+    assert [row["status"] for row in store.requests()] == [200, 200]
+
+
+async def recover(store: Store, left: Path) -> None:
+    """What the next gateway does first."""
+    with draining(store, Spool(store.home.spool), [left]):
+        pass
+
+
 def test_an_end_in_a_later_file_counts_more_than_a_start_in_an_earlier(store: Store) -> None:
     async def crash() -> None:
         spool = Spool(store.home.spool, file_limit=500)

@@ -13,7 +13,7 @@ from typing import Self
 
 from app.settings import Home
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 _RUN = """
 from app.console import Console, Options
 from app.settings import find_home

@@ -22,7 +22,7 @@ from app.store.write import LeaseLost, Store, acquire_lease
 
 CONTENDERS = 4
 ROWS = 3
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 def main(root: Path, deaths: int) -> None:

@@ -142,7 +142,7 @@ def test_eight_processes_hold_what_there_is_and_no_more(store: Store) -> None:
         top_up(ledger, 10 * MICRO, "ada")
     command = [sys.executable, "-m", "tests.store.money", str(store.path), "100", str(MICRO)]
     children = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) for _ in range(8)]
-    held_by = [int(child.communicate(timeout=110)[0]) for child in children]
+    held_by = [int(child.communicate(timeout=280)[0]) for child in children]
     assert sum(held_by) == 10, held_by
     assert balances(store)[AVAILABLE] == 0
     assert verify(store.path) == Verdict(True, 11)

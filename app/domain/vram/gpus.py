@@ -77,6 +77,14 @@ def gpu_named(name: str) -> Gpu:
     return Gpu(found, int(gib * GIB), units, unified=found in _UNIFIED, server=gib >= 70 and "A100" not in found)
 
 
+def known_name(name: str) -> str:
+    """What people call the GPU that a driver calls `name`; that itself where it is no GPU that is known."""
+    try:
+        return gpu_named(name).name
+    except StokerError:
+        return name
+
+
 def gpu_of(total: int) -> Gpu:
     """A GPU of which only the memory is known. Its multiprocessors are those of the common cards of that size."""
     gib = total / GIB

@@ -1,0 +1,2 @@
+-- What a host has in store.
+INSERT INTO host_stocks VALUES ('local', 86400000001, '{}');
