@@ -283,7 +283,11 @@ def _nearest(
         if other.doubt is None:
             instead = f"`--engine {other.engine}` serves it: {other.reason}."
         else:
-            near = [each for each in (*other.ruled_out, other.doubt) if each.stage > Stage.PLATFORM]
+            near = [
+                each
+                for each in (*other.ruled_out, other.doubt)
+                if each.stage > Stage.PLATFORM and each.engine != engine
+            ]
             instead = " ".join(f"{each.place} would take it, but {each.why}." for each in near)
     taken = _taken(presets[best.engine], best.backend, machine, gpus)
     return Choice(

@@ -187,6 +187,15 @@ def free_name(base: str, taken: Collection[str]) -> str:
     return name
 
 
+def _numbered(spec: VariantSpec, presets: Mapping[str, Preset], home: Home) -> VariantSpec:
+    """`spec` with the GPUs that `all` are now, for an engine that has to be told how many they are."""
+    preset = presets.get(spec.engine)
+    if spec.gpus != "all" or preset is None or not preset.split:
+        return spec
+    known = [str(gpu.index) for gpu in machine_of(spec.host, home, presets).gpus or () if not gpu.trouble]
+    return replace(spec, gpus=",".join(known)) if known else spec
+
+
 def _priced(spec: VariantSpec, price: Callable[[], Price]) -> tuple[VariantSpec, list[Check]]:
     """`spec` with its price, and the check that fails where it has none."""
     try:
@@ -243,7 +252,7 @@ class _Found:
 
 def _check(draft: Plan, spec: VariantSpec, presets: Mapping[str, Preset], home: Home, manner: _Manner) -> Plan:
     """`draft` with all its checks: at once those that this machine knows, side by side those that may take a while."""
-    spec = carried(spec, presets)
+    spec = _numbered(carried(spec, presets), presets, home)
     found = _Found(spec.digest)
     local = tuple(check_spec(spec, presets, home, draft.choice))
     questions = _questions(draft, spec, found, presets, home, manner, all(check.result != "fail" for check in local))

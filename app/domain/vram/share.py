@@ -9,12 +9,17 @@ from app.domain.vram.weights import Weights
 
 _SLACK = 0.01
 """Of what is free, this much is left: two looks at a GPU never show quite the same."""
+_HIGHEST = 0.95
+"""Graphs, libraries and other ranks take something beside every share; more is claimed only where one sequence needs it
+(vLLM's own default is 0.9, its documentation goes to 0.95)."""
 _FINEST = 1_000
 """Shares are given in thousandths."""
 
 
 def share_of(shape: Shape, weights: Weights, setup: Setup) -> tuple[float, float] | None:
     """The share for `setup` that holds all its sequences at once, or as much of that as is free; and the most there is.
+
+    It is reckoned with the upper edge of what is estimated: an engine that is given too little does not start.
 
     Never less than one sequence needs: where that is more than is free, it does not fit, which the estimate with this
     share says. None where no GPU is given, or for an engine that claims what it needs.
@@ -25,15 +30,17 @@ def share_of(shape: Shape, weights: Weights, setup: Setup) -> tuple[float, float
     if not setup.gpus or setup.engine not in ("vllm", "sglang"):
         return None
     wanted = most = least = 0.0
-    for rank, part in enumerate(estimate(shape, weights, setup).per_gpu):
+    found = estimate(shape, weights, setup)
+    upper = found.band[1] / max(1, found.total)
+    for rank, part in enumerate(found.per_gpu):
         gpu = setup.gpu(rank)
         if gpu is None:
             return None
         inside, beside, whole = _counted(part, setup, gpu.total)
         cache = part.kv + part.state
-        room = (gpu.room * (1 - _SLACK) - beside) / whole
+        room = min(_HIGHEST, (gpu.room * (1 - _SLACK) - beside) / whole)
         least = max(least, (inside + cache) / whole)
-        wanted = max(wanted, (inside + cache * (setup.seqs or 1)) / whole)
+        wanted = max(wanted, (inside * upper + cache * (setup.seqs or 1)) / whole)
         most = room if not most else min(most, room)
     top = min(1.0, max(math.floor(most * _FINEST), math.ceil(least * _FINEST)) / _FINEST)
     return min(top, math.ceil(wanted * _FINEST) / _FINEST), top
