@@ -4,7 +4,6 @@ The rows that say so are committed before anything here runs, and every call may
 """
 
 import asyncio
-import json
 import logging
 import os
 import secrets
@@ -21,6 +20,8 @@ from app.domain.engines import CONTAINERS, Preset, compute_threads, gpu_choice, 
 from app.domain.facts import Instance
 from app.domain.failures import StokerError
 from app.domain.variant import ModelRef, VariantSpec
+from app.launch.environment import read_values
+from app.launch.fit import share_on
 from app.launch.images import admit
 from app.launch.models import at_hand
 from app.settings import Home
@@ -67,6 +68,7 @@ class Actor:
         attempt = instance.attempt
         if attempt is None:
             raise RuntimeError(f"{instance.name} has no attempt to create")
+        spec = spec.placed(attempt.placement)
 
         async def call() -> None:
             try:
@@ -131,6 +133,8 @@ class Actor:
         directory = self._home.attempts / attempt_id
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         spec = replace(spec, model=at_hand(spec.model, self._home) or spec.model)
+        if preset.share and spec.smart is not None and spec.share is None:
+            spec = replace(spec, share=share_on(spec, self._home))
         command = render_command(preset, spec, deployment, sys.executable, compute_threads(os.cpu_count()))
         own = {preset.key_env: engine_key(directory)} if preset.key_env else {}
         return InstanceSpec(
@@ -195,11 +199,7 @@ def read_environment(home: Home, spec: VariantSpec) -> dict[str, str]:
 
     Raises CONFIG_INVALID when it is not there any more, or damaged.
     """
-    if spec.env_file is None:
-        return {}
-    path = home.keys / f"env-{spec.env_file}.json"
     try:
-        values: dict[str, str] = json.loads(path.read_text("utf-8"))
+        return read_values(home, spec.env_file)
     except (OSError, ValueError) as error:
         raise StokerError("CONFIG_INVALID", f"The values of {', '.join(spec.env_names)} are lost: {error}.") from error
-    return values

@@ -90,10 +90,12 @@ class Telemetry:
         await asyncio.gather(*ended, return_exceptions=True)
 
     async def _follow(self, name: str, address: str) -> None:
-        await asyncio.gather(self._watch(name, address), self._count(name, address))
+        known = asyncio.Event()
+        await asyncio.gather(self._watch(name, address, known), self._count(name, address, known))
 
-    async def _count(self, name: str, address: str) -> None:
-        """Look through what the host has in store, now and then."""
+    async def _count(self, name: str, address: str, known: asyncio.Event) -> None:
+        """Look through what the host has in store, now and then, once it is `known` to the store."""
+        await known.wait()
         await asyncio.sleep(STOCK_AFTER_S)
         while True:
             try:
@@ -107,7 +109,7 @@ class Telemetry:
                 log.exception("what host %s has in store could not be seen", name)
             await asyncio.sleep(STOCK_EVERY_S)
 
-    async def _watch(self, name: str, address: str) -> None:
+    async def _watch(self, name: str, address: str, known: asyncio.Event) -> None:
         eye: Eye | None = None
         facts: HostFacts | None = None
         recorded = 0
@@ -125,6 +127,7 @@ class Telemetry:
                 if before is None or _news(before, facts) or facts.look.at - recorded >= _REPEAT_US:
                     await self._write(telemetry.record, facts)
                     recorded = facts.look.at
+                    known.set()
             except StokerError as error:
                 log.warning("host %s: %s: %s", name, error.code, error.message)
             except LeaseLost:

@@ -213,14 +213,16 @@ def _hardware(
 
 def asked(gpus: str | None, machine: Machine) -> tuple[Gpu, ...]:
     """The GPUs of the machine that `--gpus` names; for a count, those with the most free memory."""
-    known = tuple(gpu for gpu in machine.gpus or () if not gpu.trouble)
+    every = tuple(gpu for gpu in machine.gpus or () if not gpu.trouble)
+    # A slice is chosen by its name only.
+    known = tuple(gpu for gpu in every if gpu.slice is None)
     if not gpus or gpus == "all":
         return known
     if gpus.startswith("count="):
         count = int(gpus.removeprefix("count="))
         return tuple(sorted(known, key=lambda gpu: gpu.vram_free or 0, reverse=True)[:count])
     wanted = gpus.split(",")
-    return tuple(gpu for gpu in known if str(gpu.index) in wanted or gpu.uuid in wanted)
+    return tuple(gpu for gpu in every if gpu.uuid in wanted or (gpu.slice is None and str(gpu.index) in wanted))
 
 
 def _too_old(what: str, least: str, machine: Machine, gpus: str | None) -> Iterator[str]:
@@ -251,7 +253,7 @@ def _taken(preset: Preset, backend: str, machine: Machine, gpus: str | None) -> 
     wanted = preset.needs.capability or (preset.needs.gpu and machine.gpus)
     if gpus or not wanted or backend != CONTAINERS:
         return gpus
-    best = max(machine.gpus or (), key=lambda gpu: (not gpu.trouble, gpu.vram_free or 0), default=None)
+    best = max(asked(None, machine), key=lambda gpu: gpu.vram_free or 0, default=None)
     return "count=1" if best is None else str(best.index)
 
 

@@ -1,11 +1,13 @@
 """A variant: the immutable configuration of a deployment."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import PurePath
 from typing import Any, Literal
 
 from app.domain.money import FREE, Price
+from app.domain.offers import Wanted
+from app.domain.placement import Placement
 from app.domain.plans import Mode
 
 FlagValue = str | bool
@@ -64,6 +66,8 @@ class VariantSpec:
     UUIDs with commas. `share` is the part of each GPU that an engine may claim which takes one whatever it needs, None
     for its own default.
     A `flex` variant is billed for its use, an `active` one for being there. `price` is what it costs, as of its launch.
+    With `smart` every attempt is placed anew on what satisfies that; backend, host and GPUs are then those that came
+    first at the launch.
     """
 
     model: ModelRef
@@ -80,9 +84,10 @@ class VariantSpec:
     image: str | None = None
     digest: str | None = None
     gpus: str | None = None
-    share: float | None = None
     mode: Mode = "active"
+    share: float | None = None
     price: Price = FREE
+    smart: Wanted | None = None
 
     @property
     def place(self) -> str:
@@ -102,8 +107,18 @@ class VariantSpec:
                 "model": ModelRef.from_json(data["model"]),
                 "env_names": tuple(data["env_names"]),
                 "price": Price(**data.get("price", {})),
+                "smart": None if data.get("smart") is None else Wanted.from_json(data["smart"]),
             },
         )
+
+    def placed(self, placement: Placement | None) -> "VariantSpec":
+        """The configuration of an attempt that was placed there; this one for None."""
+        if placement is None:
+            return self
+        gpus = ",".join(map(str, placement.gpus)) or None
+        here = (self.host, self.gpus) == (placement.host, gpus)
+        share = self.share if here else None  # what another GPU is to give is another share
+        return replace(self, backend=placement.backend, host=placement.host, gpus=gpus, share=share)
 
     def changes(self, other: "VariantSpec") -> dict[str, tuple[object, object]]:
         """What differs from `self` to `other`, by field: (before, after)."""

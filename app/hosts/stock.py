@@ -5,28 +5,23 @@ A daemon that is reached over TLS or through a context is asked from here; its d
 """
 
 import json
-import os
 import re
-import shlex
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 
-from app.domain.hosts import LOCAL, parse_address
+from app.domain.hosts import LOCAL
 from app.domain.stock import Disk, Image, Kept, Stock
 from app.domain.text import clean_text
-from app.hosts.look import connection
 from app.hosts.processes import LONGEST
 from app.hosts.ssh import SshFailed
+from app.hosts.way import way
 from app.settings import Home
 
 TIMEOUT_S = 60.0
 """For the whole of it: to count the bytes of large volumes takes the daemon long."""
 MOST = 200
 """Images, and weights, that are listed of one host."""
-_SOCKET_VARIABLE = "STOKER_DOCKER_SOCKET"
-"""As backends/docker_host.py has it."""
 _WEIGHTS, _CACHE = "io.stoker.weights=", "stoker-cache"
 _UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
@@ -66,27 +61,13 @@ root=$(docker info --format '{{.DockerRootDir}}' 2>/dev/null)
 
 def take_stock(home: Home, name: str, address: str) -> Stock:
     """What there is on a host. What could not be asked is left open; nothing is raised."""
-    now = time.time_ns() // 1_000
+    now, here, there = time.time_ns() // 1_000, name == LOCAL, way(home, address)
+    sees_disk = here or there.ssh is not None
+    values = {"disk": "1" if sees_disk else "", "models": str(home.models) if here else ""}
     try:
-        return parse(_ask(home, name, address), now)
+        return parse(there.run(SCRIPT, TIMEOUT_S, values), now)
     except SshFailed as error:
-        said = error.text
-    except (OSError, subprocess.SubprocessError) as error:
-        said = f"It could not be asked: {error}"
-    return Stock(now, detail=clean_text(said, LONGEST))
-
-
-def docker_environment(address: str) -> dict[str, str]:
-    """The variables by which Docker's own command finds the daemon of a host; where SSH leads, those it needs there."""
-    if not address:
-        return {}
-    found = parse_address(address)
-    if found.scheme == "ssh":
-        socket = os.environ.get(_SOCKET_VARIABLE)
-        return {"DOCKER_HOST": f"unix://{socket}"} if socket else {}
-    if found.scheme == "context":
-        return {"DOCKER_HOST": "", "DOCKER_CONTEXT": found.path}
-    return {"DOCKER_HOST": str(found), **({"DOCKER_TLS_VERIFY": "1"} if found.scheme == "tcp" else {})}
+        return Stock(now, detail=clean_text(error.text, LONGEST))
 
 
 def parse(text: str, now: int) -> Stock:
@@ -102,29 +83,6 @@ def parse(text: str, now: int) -> Stock:
         weights=tuple(kept for row in rows for kept in _kept(row))[: 2 * MOST],
         disks=tuple(disk for row in rows if row[0] == "disk" and (disk := _disk(row)) is not None)[:2],
     )
-
-
-def _ask(home: Home, name: str, address: str) -> str:
-    ssh = connection(home, address) if address else None
-    here = name == LOCAL
-    values = {
-        **docker_environment(address),
-        "disk": "1" if here or ssh else "",
-        "models": str(home.models) if here else "",
-    }
-    head = "".join(f"export {variable}={shlex.quote(value)}\n" for variable, value in values.items())
-    if ssh is not None:
-        return ssh.run(head + SCRIPT, TIMEOUT_S).out.decode("utf-8", "replace")
-    done = subprocess.run(
-        ["sh", "-s"],
-        input=(head + SCRIPT).encode(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        timeout=TIMEOUT_S,
-        check=False,
-        start_new_session=True,
-    )
-    return done.stdout.decode("utf-8", "replace")
 
 
 def _image(row: list[str]) -> Image | None:

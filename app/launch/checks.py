@@ -83,7 +83,10 @@ def check_name(name: str, taken: Collection[str]) -> Check:
 def check_spec(
     spec: VariantSpec, presets: Mapping[str, Preset], home: Home, choice: Choice | None = None
 ) -> Iterator[Check]:
-    """Everything about a configuration that can be known before an engine is started."""
+    """Everything about a configuration that can be known before an engine is started.
+
+    `choice` is why it has its engine, where that was asked.
+    """
     preset = presets.get(spec.engine)
     if preset is None:
         near = nearest(spec.engine, list(presets))

@@ -15,7 +15,7 @@ from app.domain.engines import Preset, compute_threads
 from app.domain.failures import StokerError
 from app.domain.fleet import process_state
 from app.domain.hosts import LOCAL
-from app.hosts.examine import driver
+from app.hosts.examine import TOOLKIT, driver, examine_all
 from app.hosts.look import look_at_all
 from app.launch.checks import Check, failed, from_error, passed
 from app.launch.machine import installed, machine_of
@@ -58,12 +58,32 @@ def examine(home: Home) -> Iterator[Check]:
             yield _engine(preset, machine)
     yield _model(home)
     yield passed("cpu", f"{os.cpu_count() or 1} cores, {compute_threads(os.cpu_count())} of them for an engine")
-    yield _gpus(home)
+    yield from _gpus(home)
 
 
-def _gpus(home: Home) -> Check:
+def examine_hosts(home: Home) -> Iterator[Check]:
+    """A check for every host of the config, whose own are those of `stoker hosts test`. Blocking, seconds."""
+    try:
+        hosts = load_settings(home).hosts
+    except StokerError:
+        return  # `examine` says so
+    yield from examine_all(home, {name: host.address for name, host in hosts.items()})
+
+
+def _gpus(home: Home) -> Iterator[Check]:
     """Driver and GPUs of this machine; without any, engines compute on the CPU, and that is no failure."""
-    return driver(look_at_all(home, {LOCAL: ""})[LOCAL])
+    look = look_at_all(home, {LOCAL: ""})[LOCAL]
+    yield driver(look)
+    if look.gpus:
+        yield _toolkit()
+
+
+def _toolkit() -> Check:
+    """Whether containers here can be given GPUs; what runs as a process needs nothing for it."""
+    if any(shutil.which(program) for program in TOOLKIT):
+        return passed("toolkit", "the NVIDIA container toolkit is installed")
+    text = "containers cannot be given GPUs: no NVIDIA container toolkit"
+    return Check("toolkit", "warn", text, "GPU_ACCESS", "Install it, then `nvidia-ctk runtime configure`.")
 
 
 def _python() -> Check:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from app.domain.choice import Choice, Machine, Traits, choose
+from app.domain.choice import Choice, Traits, asked, choose
 from app.domain.containers import docker_run
-from app.domain.engines import CONTAINERS, Preset, compute_threads, render_command
+from app.domain.engines import CONTAINERS, PROCESS, Preset, compute_threads, render_command
 from app.domain.failures import StokerError
 from app.domain.hosts import SIMULATED
 from app.domain.money import FREE, Price
@@ -17,7 +17,8 @@ from app.domain.variant import FlagValue, ModelRef, VariantSpec
 from app.launch.asking import Question, ask_all
 from app.launch.checks import Check, check_fit, check_image, check_name, check_spec, forced, from_error
 from app.launch.fit import Fit, fit
-from app.launch.machine import machine_of
+from app.launch.hub import of_shell
+from app.launch.machine import ANYWHERE, machine_of
 from app.launch.models import resolve, slug
 from app.launch.money import check_balance, check_plan
 from app.launch.options import Options
@@ -25,6 +26,7 @@ from app.launch.pinned import carried, pin_model
 from app.launch.pinning import pin
 from app.launch.pricing import price_now, price_of_change
 from app.launch.sizing import size_up, sized
+from app.launch.smart import place
 from app.launch.traits import traits_of
 from app.settings import Home, load_settings
 
@@ -34,8 +36,8 @@ class Plan:
     """What would be launched. `spec` is None when the model could not be found; `command` is what would be started.
 
     `base` is what a name is made from where none was given, `fit` how one replica fits this machine if that is known.
-    `sizes` are those that it may have there. `waiting` are the checks that have not ended yet, by name: none in a plan
-    that is whole. `choice` is why that engine, and why not the others.
+    `sizes` are those that it may have there. `choice` is why that engine, and why not the others. `waiting` are the
+    checks that have not ended yet, by name: none in a plan that is whole.
     """
 
     name: str
@@ -46,8 +48,8 @@ class Plan:
     base: str = ""
     fit: Fit | None = None
     sizes: tuple[Size, ...] = ()
-    waiting: tuple[str, ...] = ()
     choice: Choice | None = None
+    waiting: tuple[str, ...] = ()
 
     @property
     def failure(self) -> Check | None:
@@ -92,6 +94,7 @@ def plan_launch(
 
     `watch` is told the plan as far as it is known, again and again while its checks end.
     """
+    options = of_shell(options, home)
     try:
         model = resolve(options.model or "", home)
     except StokerError as error:
@@ -122,8 +125,11 @@ def plan_launch(
             wanted = _merge(sized(usual, options.size, preset, home), options, home)
         except StokerError as error:
             checks.append(from_error("size", error))
-    priced, unpriced = _priced(wanted, lambda: price_now(wanted, home))
-    draft = Plan(name, replicas, (*checks, *unpriced), base=base, choice=choice)
+    placed, offered = place(wanted, options, home, presets)
+    priced, unpriced = _priced(placed, lambda: price_now(placed, home))
+    if priced.smart is not None:
+        choice = _kept(priced, home, presets)
+    draft = Plan(name, replicas, (*checks, *offered, *unpriced), base=base, choice=choice)
     return _check(draft, priced, presets, home, _Manner(replicas, options, watch, usual))
 
 
@@ -131,15 +137,17 @@ def plan_change(
     options: Options, home: Home, presets: Mapping[str, Preset], name: str, spec: VariantSpec, replicas: int
 ) -> Plan:
     """The plan of a change to deployment `name`, which runs `spec`; what the options leave out stays as it is."""
+    options = of_shell(options, home)
     try:
         model, hub = _changed_model(options, home, presets, spec)
     except StokerError as error:
         return Plan(name, options.replicas or replicas, (from_error("model", error),))
     merged = _merge(replace(spec, model=model, engine=options.engine or spec.engine, share=None), options, home)
-    priced, unpriced = _priced(merged, lambda: price_of_change(spec, merged, home))
+    placed, offered = place(merged, options, home, presets)
+    priced, unpriced = _priced(placed, lambda: price_of_change(spec, placed, home))
     # What runs is paid for already: only what is added to it is not.
     wanted = options.replicas or replicas
-    draft = Plan(name, wanted, (*hub, *unpriced), choice=_kept(merged, home, presets))
+    draft = Plan(name, wanted, (*hub, *offered, *unpriced), choice=_kept(priced, home, presets))
     return _check(draft, priced, presets, home, _Manner(max(0, wanted - replicas), options))
 
 
@@ -161,21 +169,29 @@ def _changed_model(
 
 def _choose(options: Options, traits: Traits, home: Home, presets: Mapping[str, Preset]) -> Choice:
     """The engine for what is asked for; among all of them, or those that were left."""
-    backend = options.backend or _backend(options, home)
-    if backend == SIMULATED:  # which pretends to have everything
-        machine = Machine(options.host or "", "linux", "x86_64", containers=True, installed=frozenset(presets))
-        return choose(traits, machine, presets, engine=options.engine)
-    machine = machine_of(options.host, home, presets)
-    return choose(traits, machine, presets, engine=options.engine, backend=backend or None, gpus=options.gpus)
+    backend = options.backend or _backend(options, home) or None
+    if options.smart:  # wherever it is, so no machine rules anything out
+        return _chosen(traits, ANYWHERE, None, options.engine, None, home, presets)
+    return _chosen(traits, options.host, backend, options.engine, options.gpus, home, presets)
 
 
-def _kept(spec: VariantSpec, home: Home, presets: Mapping[str, Preset]) -> Choice | None:
+def _kept(spec: VariantSpec, home: Home, presets: Mapping[str, Preset]) -> Choice:
     """What is to be said of the engine that a deployment has."""
-    if spec.backend == SIMULATED:
-        return None
-    machine = machine_of(spec.host, home, presets)
-    traits = traits_of(spec.model, home)
-    return choose(traits, machine, presets, engine=spec.engine, backend=spec.backend, gpus=spec.gpus)
+    return _chosen(traits_of(spec.model, home), spec.host, spec.backend, spec.engine, spec.gpus, home, presets)
+
+
+def _chosen(
+    traits: Traits,
+    host: str | None,
+    backend: str | None,
+    engine: str | None,
+    gpus: str | None,
+    home: Home,
+    presets: Mapping[str, Preset],
+) -> Choice:
+    if backend == SIMULATED:  # where programs of this machine play those of the host
+        host, backend = None, PROCESS
+    return choose(traits, machine_of(host, home, presets), presets, engine=engine, backend=backend, gpus=gpus)
 
 
 def free_name(base: str, taken: Collection[str]) -> str:
@@ -192,7 +208,7 @@ def _numbered(spec: VariantSpec, presets: Mapping[str, Preset], home: Home) -> V
     preset = presets.get(spec.engine)
     if spec.gpus != "all" or preset is None or not preset.split:
         return spec
-    known = [str(gpu.index) for gpu in machine_of(spec.host, home, presets).gpus or () if not gpu.trouble]
+    known = [str(gpu.index) for gpu in asked("all", machine_of(spec.host, home, presets))]
     return replace(spec, gpus=",".join(known)) if known else spec
 
 
@@ -225,6 +241,8 @@ def _merge(spec: VariantSpec, options: Options, home: Home) -> VariantSpec:
 
 def _backend(options: Options, home: Home) -> str:
     """The backend that the options imply, empty for none."""
+    if options.smart:
+        return ""
     if options.host in load_settings(home).simulated:
         return SIMULATED
     return CONTAINERS if options.host or options.image or options.gpus else ""

@@ -35,7 +35,7 @@ def traits_of(model: ModelRef, home: Home) -> Traits:
 
 
 @lru_cache(maxsize=8)
-def _read(name: str, form: str, path: str, _size: int, _changed: int) -> Traits:
+def _read(name: str, form: str, path: str, size: int, changed: int) -> Traits:
     if form == "gguf":
         facts = facts_of(path)
         return Traits(name, form, facts.shape.kind, facts.weights.quantisation, facts.shape.context)
