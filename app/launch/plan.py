@@ -261,9 +261,10 @@ class _Manner:
 
 @dataclass(slots=True)
 class _Found:
-    """What the questions find out beside their checks: the digest of the image, how it fits, what sizes there are."""
+    """What the questions find out beside their checks: the image's digest, how it fits, what sizes there are."""
 
     digest: str | None
+    pinned: str | None
     fit: Fit | None = None
     sizes: tuple[Size, ...] = ()
 
@@ -271,7 +272,7 @@ class _Found:
 def _check(draft: Plan, spec: VariantSpec, presets: Mapping[str, Preset], home: Home, manner: _Manner) -> Plan:
     """`draft` with all its checks: at once those that this machine knows, side by side those that may take a while."""
     spec = _numbered(carried(spec, presets), presets, home)
-    found = _Found(spec.digest)
+    found = _Found(spec.digest, spec.pinned)
     local = tuple(check_spec(spec, presets, home, draft.choice))
     questions = _questions(draft, spec, found, presets, home, manner, all(check.result != "fail" for check in local))
 
@@ -280,7 +281,7 @@ def _check(draft: Plan, spec: VariantSpec, presets: Mapping[str, Preset], home: 
         if manner.options is not None and manner.options.force:
             every = tuple(map(forced, every))
         share = spec.share if found.fit is None else found.fit.share
-        known = replace(spec, digest=found.digest, share=share)
+        known = replace(spec, digest=found.digest, pinned=found.pinned, share=share)
         plan = replace(draft, checks=every, spec=known, fit=found.fit, sizes=found.sizes, waiting=waiting)
         return plan if plan.failure else replace(plan, command=_command(known, presets, draft.name))
 
@@ -308,8 +309,9 @@ def _questions(
     def image() -> Iterator[Check]:
         pinned = spec
         if options is not None:
-            pinned, checks = pin(spec, options.image)
-            found.digest = pinned.digest
+            box = presets[spec.engine].container
+            pinned, checks = pin(spec, options.image, () if box is None else box.images_for(spec))
+            found.digest, found.pinned = pinned.digest, pinned.pinned
             yield from checks
         yield check_image(pinned, presets[spec.engine], home)
 
