@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.domain.engines import Preset
+from app.domain.engines import Preset, gpu_choice
 from app.domain.facts import Deployment, Instance
 from app.domain.failures import StokerError
 from app.domain.findings import Captured
@@ -51,9 +51,12 @@ def fixes_of(home: Home, deployment: Deployment) -> list[Fix]:
     with read.reading(home.store) as connection:
         spec = read.specs(connection, [instance.variant_id])[instance.variant_id]
         captured = _captured(connection, instance)
-        looks = [facts.look for facts in hosts.hosts(connection) if facts.name == LOCAL]
+        looks = [facts.look for facts in hosts.hosts(connection) if facts.name == (spec.host or LOCAL)]
     cards = [
-        Card(gpu.index, gpu.vram_total, gpu.vram_free or 0) for look in looks for gpu in look.gpus if gpu.vram_total
+        Card(gpu.index, gpu.vram_total, gpu.vram_free or 0)
+        for look in looks
+        for gpu in look.gpus
+        if gpu.vram_total and gpu.slice is None
     ]
     presets = load_presets(home)
     return options(_situation(home, deployment.name, instance, instance.failure_code, spec, presets, captured, cards))
@@ -138,7 +141,7 @@ def _situation(
         spec=spec,
         evidence=evidence,
         captured={key: str(value) for key, value in captured.items()},
-        memory=memory_of(code, spec, evidence, directory, cards),
+        memory=memory_of(code, spec, evidence, directory, _seen_by(spec, cards)),
         cards=cards,
         kv_types=preset.kv_types if preset else (),
         flags=_flags(preset),
@@ -152,6 +155,14 @@ def _situation(
         retried=instance.retry_at is not None,
         unrecovered=time.time_ns() // 1_000 - (instance.failed_at or 0) > UNRECOVERED_US,
     )
+
+
+def _seen_by(spec: VariantSpec, cards: Sequence[Card]) -> Sequence[Card]:
+    """The GPUs as the engine counts them: in a container its own, from 0."""
+    indexes, _ = gpu_choice(spec.gpus)
+    if not indexes or indexes == ("all",):
+        return cards
+    return [replace(card, index=n) for n, card in enumerate(c for c in cards if str(c.index) in indexes)]
 
 
 def _flags(preset: Preset | None) -> Sequence[str]:

@@ -96,6 +96,18 @@ def test_another_gpu_with_room_for_it_as_it_is() -> None:
     assert not any(fix.title.startswith("move") for fix in none)
 
 
+def test_a_container_is_given_another_gpu() -> None:
+    cards = [Card(0, 600 * MIB, 50 * MIB), Card(1, 2_000 * MIB, 1_500 * MIB)]
+    failed = spec(context=8192, engine="vllm", backend="docker", gpus="0")
+    # What the engine calls GPU 0 is the first that its container has.
+    memory = Memory(600 * MIB, estimate, "on the card", card=0)
+    found = options(situation("OOM_KILLED", failed, memory=memory, cards=cards))
+    assert titled(found, "move to GPU 1").spec == replace(failed, gpus="1")
+    for gpus in ("1", "0,1", "all"):
+        several = options(situation("OOM_KILLED", replace(failed, gpus=gpus), memory=memory, cards=cards))
+        assert not any(fix.title.startswith("move") for fix in several)
+
+
 def test_without_an_estimate_it_says_so() -> None:
     found = options(situation("OOM_KILLED", kv_types=KV_TYPES))
     assert found[0].title == "context 4096 → 2048"
