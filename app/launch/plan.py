@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from app.domain.choice import Choice, Traits, asked, choose
+from app.domain.choice import Choice, Traits, asked, choose, ways_of
 from app.domain.containers import docker_run
 from app.domain.engines import CONTAINERS, PROCESS, Preset, compute_threads, render_command
 from app.domain.failures import StokerError
@@ -25,6 +25,7 @@ from app.launch.options import Options
 from app.launch.pinned import carried, pin_model
 from app.launch.pinning import pin
 from app.launch.pricing import price_now, price_of_change
+from app.launch.resolving import solved
 from app.launch.sizing import size_up, sized
 from app.launch.smart import place
 from app.launch.traits import traits_of
@@ -142,13 +143,17 @@ def plan_change(
         model, hub = _changed_model(options, home, presets, spec)
     except StokerError as error:
         return Plan(name, options.replicas or replicas, (from_error("model", error),))
-    merged = _merge(replace(spec, model=model, engine=options.engine or spec.engine, share=None), options, home)
+    given = replace(spec, model=model, share=None)
+    if options.engine is not None and options.engine != spec.engine:
+        given = with_engine(given, options, home, presets)
+    merged = _merge(given, options, home)
     placed, offered = place(merged, options, home, presets)
     priced, unpriced = _priced(placed, lambda: price_of_change(spec, placed, home))
     # What runs is paid for already: only what is added to it is not.
     wanted = options.replicas or replicas
     draft = Plan(name, wanted, (*hub, *offered, *unpriced), choice=_kept(priced, home, presets))
-    return _check(draft, priced, presets, home, _Manner(max(0, wanted - replicas), options))
+    moved = (spec.host, spec.gpus) != (priced.host, priced.gpus)
+    return _check(draft, priced, presets, home, _Manner(max(0, wanted - replicas), options, moved=moved))
 
 
 def plan_variant(
@@ -156,6 +161,29 @@ def plan_variant(
 ) -> Plan:
     """The plan of running `spec` as deployment `name`, which exists, with `added` replicas more than it has."""
     return _check(Plan(name, replicas, ()), spec, presets, home, _Manner(added))
+
+
+def with_engine(spec: VariantSpec, options: Options, home: Home, presets: Mapping[str, Preset]) -> VariantSpec:
+    """`spec` on the engine that is asked for: where that can run, and without what only the other one understands."""
+    engine = options.engine or spec.engine
+    preset = presets.get(engine)
+    if preset is None:
+        return replace(spec, engine=engine)
+    asked_for = options.backend or _backend(options, home) or None
+    gpus = options.gpus or spec.gpus
+    choice = _chosen(traits_of(spec.model, home), options.host or spec.host, asked_for, engine, gpus, home, presets)
+    known = all(part in preset.kv_types for part in spec.kv_type.split("/", 1))
+    return replace(
+        spec,
+        engine=engine,
+        backend=spec.backend if spec.backend in (SIMULATED, *ways_of(preset)) else choice.backend,
+        gpus=gpus or (choice.gpus if choice.backend == CONTAINERS else None),
+        kv_type=spec.kv_type if known else preset.kv_types[0],
+        flags={},
+        image=None,
+        digest=None,
+        pinned=None,
+    )
 
 
 def _changed_model(
@@ -251,12 +279,14 @@ def _backend(options: Options, home: Home) -> str:
 @dataclass(frozen=True, slots=True)
 class _Manner:
     """How a plan is checked: how many replicas are to be paid for beyond those that run, what was asked for (None:
-    nothing new), who watches, and what it would be without a size, if its sizes are wanted."""
+    nothing new), who watches, what it would be without a size, if its sizes are wanted, and whether it would run on
+    other GPUs than it does."""
 
     added: int
     options: Options | None = None
     watch: Watch | None = None
     usual: VariantSpec | None = None
+    moved: bool = False
 
 
 @dataclass(slots=True)
@@ -319,6 +349,8 @@ def _questions(
         found.fit, checks = _fit(spec, home)
         if manner.usual is not None and found.fit is not None:
             found.sizes = size_up(manner.usual, presets[spec.engine], home)
+        if manner.moved and found.fit is not None:
+            checks += solved(found.fit, spec, presets, home)
         return checks
 
     return [

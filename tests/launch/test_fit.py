@@ -1,5 +1,6 @@
 import itertools
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from app.domain.gpus import Gpu, HostFacts, HostLook
 from app.launch import fit
+from app.launch.checks import Check
 from app.launch.options import Options
 from app.launch.plan import Plan, plan_change, plan_launch
 from app.settings import Home, load_presets
@@ -201,6 +203,42 @@ def test_a_change_is_given_another_share(tmp_path: Path) -> None:
     before = checkpoint(tmp_path, "0", context=65_536, seqs=8).require()
     again = plan_change(Options(seqs=128), home, load_presets(home), "demo", before, 1).require()
     assert (again.share or 0) > (before.share or 0)
+
+
+def named(plan: Plan, name: str) -> Check | None:
+    return next((check for check in plan.checks if check.name == name), None)
+
+
+def test_a_change_of_gpus_is_solved_anew(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home", tmp_path / "home")
+    seen(home, card(0, 2 * GIB, 2 * GIB), card(1, 24 * GIB, 24 * GIB))
+    presets = load_presets(home)
+    before = checkpoint(tmp_path, "0", context=256, seqs=2).require()
+    larger = plan_change(Options(gpus="1"), home, presets, "demo", before, 1)
+    allows = named(larger, "allows")
+    assert allows is not None
+    assert (allows.result, "--seqs" in allows.detail) == ("pass", True)
+    assert named(plan_change(Options(seqs=4), home, presets, "demo", before, 1), "allows") is None, "nothing moved"
+    wide = checkpoint(tmp_path, "1", context=1_048_576, seqs=1, force=True)
+    assert wide.spec is not None
+    smaller = plan_change(Options(gpus="0"), home, presets, "demo", replace(wide.spec, context=8_388_608), 1)
+    assert smaller.failure is not None
+    assert smaller.failure.code == "GPU_INCOMPATIBLE"
+    instead = named(smaller, "allows")
+    assert instead is not None
+    assert (instead.result, "--ctx" in instead.detail) == ("warn", True)
+
+
+def test_the_engine_of_a_change_is_put_where_it_runs(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home", tmp_path / "home")
+    seen(home, card(0, 24 * GIB, 24 * GIB))
+    before = replace(checkpoint(tmp_path, "0", context=256).require(), flags={"enforce-eager": True})
+    found = plan_change(Options(engine="mlx"), home, load_presets(home), "demo", before, 1)
+    assert found.spec is not None
+    assert (found.spec.backend, found.spec.flags) == ("process", {})
+    back = plan_change(Options(engine="vllm"), home, load_presets(home), "demo", found.spec, 1)
+    assert back.spec is not None
+    assert (back.spec.backend, back.spec.kv_type) == ("docker", "auto")
 
 
 def test_of_gpus_that_nobody_has_looked_at_nothing_is_said(tmp_path: Path) -> None:
