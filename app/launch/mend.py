@@ -25,7 +25,7 @@ from app.domain.variant import ModelRef, VariantSpec
 from app.launch.cache import unused
 from app.launch.memory import memory_of
 from app.launch.models import local_models, resolve
-from app.launch.plan import plan_variant
+from app.launch.plan import other_engines, plan_variant
 from app.settings import Home, load_presets
 from app.store import findings, hosts, read
 
@@ -37,6 +37,8 @@ UNRECOVERED_US = 900_000_000
 _AGAIN_S = 5.0
 _PORTS = 50
 """How far above a port that is taken a free one is looked for."""
+_ANOTHER_ENGINE = ("ARCH_UNSUPPORTED", "ENTRYPOINT_MISSING")
+"""What another engine may mend."""
 _FILES = 500
 """Files of a directory that are looked at for others of the same model."""
 _QUANTISATION = re.compile(r"[-._](i?q\d\w*|f16|f32|bf16|mxfp4\w*|fp8)$", re.IGNORECASE)
@@ -145,7 +147,8 @@ def _situation(
         cards=cards,
         kv_types=preset.kv_types if preset else (),
         flags=_flags(preset),
-        engines=[p.name for p in presets.values() if p.name != spec.engine and spec.model.format in p.formats],
+        engines=other_engines(spec, home, presets) if code in _ANOTHER_ENGINE else (),
+        install=preset.install if preset else "",
         siblings=list(_siblings(home, spec.model)),
         free_port=_free_port(int(port)) if isinstance(port, str) and port.isdecimal() else None,
         returned=spec.model.source == "file" and _returned(Path(spec.model.path), code, instance.failed_at or 0),

@@ -186,6 +186,16 @@ def with_engine(spec: VariantSpec, options: Options, home: Home, presets: Mappin
     )
 
 
+def other_engines(spec: VariantSpec, home: Home, presets: Mapping[str, Preset]) -> list[VariantSpec]:
+    """`spec` on each other engine that nothing speaks against where it could run."""
+    traits, machine = traits_of(spec.model, home), machine_of(spec.host, home, presets)
+    return [
+        with_engine(spec, Options(engine=name), home, presets)
+        for name in presets
+        if name != spec.engine and choose(traits, machine, presets, engine=name, gpus=spec.gpus).fits
+    ]
+
+
 def _changed_model(
     options: Options, home: Home, presets: Mapping[str, Preset], spec: VariantSpec
 ) -> tuple[ModelRef, tuple[Check, ...]]:

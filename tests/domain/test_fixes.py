@@ -193,8 +193,9 @@ def test_files_are_fetched_found_or_replaced() -> None:
 
 
 def test_an_engine_that_may_know_the_architecture() -> None:
-    found = options(situation("ARCH_UNSUPPORTED", engines=("vllm",)))
-    assert found[0].spec == spec(engine="vllm")
+    other = spec(engine="vllm", backend="docker", gpus="0", kv_type="auto")
+    found = options(situation("ARCH_UNSUPPORTED", engines=(other,)))
+    assert (found[0].title, found[0].spec) == ("engine vllm", other)
     assert found[1].command == "pip install --upgrade xllamacpp"
 
 
@@ -219,7 +220,7 @@ def test_a_start_that_took_too_long_has_less_to_do() -> None:
 
 @pytest.mark.parametrize("code", ["CUDA_ERROR", "GPU_ACCESS", "DISK_FULL", "KILLED_EXTERNALLY", "ENTRYPOINT_MISSING"])
 def test_the_hosts_commands_are_there_to_copy(code: str) -> None:
-    found = options(situation(code))
+    found = options(situation(code, install="pip install 'stoker[local]'"))
     assert any(fix.command == fix.detail != "" for fix in found)
     assert any(not fix.command for fix in found), "and then it can be started"
 
