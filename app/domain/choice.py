@@ -159,7 +159,7 @@ def choose(
         return _nearest(traits, machine, presets, tuple(out), engine, gpus, asked_for)
     preset, where = chosen
     taken = _taken(preset, where, machine, gpus)
-    return Choice(preset.name, where, _reason(preset, where, traits, machine), tuple(out), gpus=taken)
+    return Choice(preset.name, where, _reason(preset, where, traits, machine, taken), tuple(out), gpus=taken)
 
 
 def ways_of(preset: Preset) -> list[str]:
@@ -257,10 +257,10 @@ def _taken(preset: Preset, backend: str, machine: Machine, gpus: str | None) -> 
     return "count=1" if best is None else str(best.index)
 
 
-def _reason(preset: Preset, backend: str, traits: Traits, machine: Machine) -> str:
+def _reason(preset: Preset, backend: str, traits: Traits, machine: Machine, gpus: str | None) -> str:
     held = ""
-    if preset.needs.capability and machine.gpus:
-        names = sorted({safe(gpu.name, 40) for gpu in machine.gpus if gpu.name})
+    if gpus and machine.gpus:
+        names = sorted({safe(gpu.name, 40) for gpu in asked(gpus, machine) if gpu.name})
         held = f" ({', '.join(names)})" if names else ""
     return f"{_way(preset.name, backend)}: {traits.format}, {preset.why or 'it serves that'}{held}"
 

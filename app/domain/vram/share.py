@@ -3,6 +3,7 @@
 import math
 
 from app.domain.vram.estimate import estimate
+from app.domain.vram.gpus import GIB
 from app.domain.vram.setup import Component, Setup
 from app.domain.vram.shape import Shape
 from app.domain.vram.weights import Weights
@@ -12,6 +13,8 @@ _SLACK = 0.01
 _HIGHEST = 0.95
 """Graphs, libraries and other ranks take something beside every share; more is claimed only where one sequence needs it
 (vLLM's own default is 0.9, its documentation goes to 0.95)."""
+_SPARE = GIB
+"""Kernels are loaded as they are used, so the runtime grows; this much more is claimed where there is room for it."""
 _FINEST = 1_000
 """Shares are given in thousandths."""
 
@@ -40,7 +43,7 @@ def share_of(shape: Shape, weights: Weights, setup: Setup) -> tuple[float, float
         cache = part.kv + part.state
         room = min(_HIGHEST, (gpu.room * (1 - _SLACK) - beside) / whole)
         least = max(least, (inside + cache) / whole)
-        wanted = max(wanted, (inside * upper + cache * (setup.seqs or 1)) / whole)
+        wanted = max(wanted, (inside * upper + cache * (setup.seqs or 1) + _SPARE) / whole)
         most = room if not most else min(most, room)
     top = min(1.0, max(math.floor(most * _FINEST), math.ceil(least * _FINEST)) / _FINEST)
     return min(top, math.ceil(wanted * _FINEST) / _FINEST), top
