@@ -228,6 +228,23 @@ def _letters(index: int) -> str:
     return text
 
 
+def note_moved(session: Session, instance_id: str, detail: str, now: int) -> None:
+    """Note, once for each digest, that the tag of an instance's image stands for something else by now."""
+    instance = session.get_one(tables.Instance, instance_id)
+    told = col(tables.Event.detail) == clean_text(detail), tables.Event.deployment_id == instance.deployment_id
+    if session.exec(select(tables.Event.id).where(*told)).first() is None:
+        event = tables.Event(
+            at=now,
+            deployment_id=instance.deployment_id,
+            subject=instance.name,
+            to_state=f"{instance.state}/{instance.phase}",
+            cause="the tag of its image has moved",
+            actor=ACTOR,
+            detail=clean_text(detail),
+        )
+        session.add(event)
+
+
 def mark_released(session: Session, attempt_ids: Iterable[str], now: int) -> None:
     """Note that the backend no longer holds anything for these attempts."""
     for attempt_id in attempt_ids:
