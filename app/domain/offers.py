@@ -4,7 +4,7 @@ Pure. A host with GPUs of two kinds makes two offers; this machine's processor i
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from app.domain.money import format_amount
@@ -13,17 +13,54 @@ GIB = 2**30
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
-    """One GPU of an offer: its number on the host, its `id` (uuid), bytes in all and free for us.
+class Share:
+    """What a deployment of ours has of a GPU, in bytes: what it `holds` now, the most that it was `seen` to need, and
+    what is set aside for it (`declared`)."""
 
-    `held` says who holds what is not free.
+    name: str
+    holds: int = 0
+    seen: int = 0
+    declared: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One GPU of an offer: its number on the host, its `id` (uuid), bytes in all and those that its driver has free.
+
+    `ours` are our deployments there, `foreign` who else holds memory, in words. `viewer` is the deployment for which it
+    is looked at, empty for a new one.
     """
 
     index: int
     id: str
     total: int
-    free: int
-    held: str = ""
+    driver: int
+    ours: tuple[Share, ...] = ()
+    foreign: str = ""
+    viewer: str = ""
+
+    @property
+    def free(self) -> int:
+        """Bytes that the viewer may count on: `min(driver free, total - our own reservations)`.
+
+        What the viewer itself holds it may have again, as far as nothing of it is set aside.
+        """
+        mine = next((share for share in self.ours if share.name == self.viewer), Share(self.viewer))
+        others = sum(max(share.seen, share.declared) for share in self.ours if share.name != self.viewer)
+        return max(0, min(self.driver + mine.holds, self.total - others) - mine.declared)
+
+    @property
+    def held(self) -> str:
+        """Who holds what is not free, in words."""
+        names = [share.name for share in self.ours if share.declared or share.name != self.viewer]
+        return ", ".join(filter(None, (*names, self.foreign)))
+
+    def declaring(self, declared: Mapping[str, int]) -> "Slot":
+        """The same with what is set aside now, by deployment."""
+        shares = {share.name: replace(share, declared=0) for share in self.ours}
+        for name, size in declared.items():
+            shares[name] = replace(shares.get(name, Share(name)), declared=size)
+        return replace(self, ours=tuple(shares.values()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +90,10 @@ class Offer:
     def name(self) -> str:
         """The offer among all others: `docker@gpu1 RTX 4090`."""
         return f"{self.place} {self.gpu}".rstrip()
+
+    def seen_by(self, deployment: str) -> "Offer":
+        """The offer as it is for a deployment that may have something there already."""
+        return replace(self, slots=tuple(replace(slot, viewer=deployment) for slot in self.slots))
 
     def free(self, count: int) -> int:
         """Bytes that each of its `count` freest GPUs has free, 0 if it has not that many."""
