@@ -4,7 +4,8 @@ import asyncio
 import json
 import logging
 import sqlite3
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from sqlmodel import Session
 
@@ -17,11 +18,12 @@ from app.domain.bill import accrued
 from app.domain.budget import Caps, Funds
 from app.domain.facts import Deployment
 from app.domain.failures import StokerError
-from app.domain.money import DAY_US
+from app.domain.money import DAY_US, Price
 from app.domain.variant import VariantSpec
 from app.settings import BillingSettings, Home
 from app.store import bill, read
 from app.store.tables import Setting
+from app.store.usage import unbilled
 from app.store.verify import Verdict, verify
 
 VERIFIED = "ledger_verified"
@@ -45,14 +47,14 @@ class Accounts:
         self._write = write
         self._blocked: dict[str, str] = {}
 
-    def read(self, connection: sqlite3.Connection) -> tuple[Funds, dict[str, int]]:
-        """The money as it is now, and when each deployment that costs something last had a request (UTC us)."""
+    def read(self, connection: sqlite3.Connection, dear: Iterable[str]) -> tuple[Funds, dict[str, int]]:
+        """The money as it is now, and when each of the deployments `dear` last had a request (UTC us)."""
         now = self._clock.instant(self._clock.now())
         meters = bill.open_meters(connection)
         held, spent = bill.held_and_spent(connection)
-        run_up = {m.deployment_id: 0 for m in meters}
+        run_up = {used.deployment_id: used.amount for used in unbilled(connection.execute)}
         for running in meters:
-            run_up[running.deployment_id] += accrued([running], now)
+            run_up[running.deployment_id] = run_up.get(running.deployment_id, 0) + accrued([running], now)
         total = sum(run_up.values())
         funds = Funds(
             available=bill.available(connection),
@@ -62,7 +64,7 @@ class Accounts:
             today=bill.spent_since(connection, now.at // DAY_US) + total,
             month=bill.spent_since(connection, bill.first_of_month(now.at)) + total,
         )
-        return funds, {name: bill.last_request(connection, name) for name in run_up}
+        return funds, {name: bill.last_request(connection, name) for name in dear}
 
     def blocked(
         self,
@@ -72,7 +74,7 @@ class Accounts:
         used_at: Mapping[str, int],
     ) -> dict[str, str]:
         """The deployments that may not run, by id, with the reason; said in the log when it changes."""
-        prices = {variant_id: spec.price for variant_id, spec in specs.items()}
+        prices = _prices(deployments, specs)
         found = budget.blocked(deployments, prices, funds, self._caps, self._order, lambda name: used_at.get(name, 0))
         for deployment in deployments:
             if deployment.id in found and deployment.id not in self._blocked:
@@ -131,3 +133,13 @@ def _note_check(session: Session, found: Verdict, now: int) -> None:
         {"at": now, "ok": found.ok, "entries": found.entries, "first_bad": found.first_bad, "reason": found.reason}
     )
     session.add(row)
+
+
+def _prices(deployments: Sequence[Deployment], specs: Mapping[str, VariantSpec]) -> dict[str, Price]:
+    """What a replica of each variant costs; where it may run anywhere, the dearest place where one of it runs."""
+    placed: dict[str, int] = {}
+    for instance in (i for d in deployments for i in d.instances):
+        attempt = instance.attempt
+        if attempt is not None and attempt.placement is not None and attempt.ended_at is None:
+            placed[instance.variant_id] = max(placed.get(instance.variant_id, 0), attempt.placement.price)
+    return {v: replace(spec.price, hour=placed.get(v, spec.price.hour)) for v, spec in specs.items()}

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import json
 import logging
 import sqlite3
 from collections.abc import Callable
@@ -21,10 +20,12 @@ from app.control.clock import Clock
 from app.control.gateway import GatewayKeeper
 from app.control.jobs import Jobs
 from app.control.look import Watcher
+from app.control.peaks import Peaks
 from app.control.places import Market
 from app.control.retention import prune
 from app.control.senses import Senses
 from app.control.telemetry import Telemetry
+from app.control.weights import weights_of
 from app.domain import reconcile as rules
 from app.domain.budget import Funds
 from app.domain.facts import Deployment, Instance, Weights
@@ -33,7 +34,6 @@ from app.domain.hosts import SIMULATED, parse_address
 from app.domain.lifecycle import Phase, State
 from app.domain.status import derive
 from app.domain.variant import VariantSpec
-from app.launch.models import at_hand
 from app.settings import Home, Settings, SimulatedSettings, load_presets, load_rules, load_settings
 from app.store import findings, read
 from app.store.sqlite import connect_reader
@@ -66,6 +66,12 @@ class Rows:
     def instances(self) -> list[Instance]:
         return [i for d in self.deployments for i in d.instances]
 
+    @property
+    def needed(self) -> set[str]:
+        """The variants that somebody wishes to run."""
+        running = [d for d in self.deployments if d.wish == "running"]
+        return {d.variant_id for d in running} | {i.variant_id for d in running for i in d.instances}
+
 
 class Controller:
     """Everything the server does while it holds the lease of `epoch`."""
@@ -89,6 +95,7 @@ class Controller:
         self.actor = Actor(home, owner, presets, settings.server.env, self._wake.set)
         self.jobs = Jobs(home, self.clock, epoch, self.write, self._wake.set)
         self.telemetry = Telemetry(home, settings, self.write)
+        self.peaks = Peaks(home, presets, self.write)
         self.senses = Senses(home, settings, presets, load_rules(home), self._wake.set)
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -103,6 +110,7 @@ class Controller:
                 self.gateway.run(),
                 self.accounts.run(self.watcher.looks),
                 self.telemetry.run(),
+                self.peaks.run(),
             )
         ]
         stop = asyncio.create_task(stopping.wait())
@@ -159,7 +167,7 @@ class Controller:
         rows = await asyncio.to_thread(self._load)
         for name in {i.backend for i in rows.instances}:
             self.watcher.watch(name, self._backend(name))
-        self.jobs.see(rows.jobs, sum(i.state in _UP for i in rows.instances))
+        self.jobs.see(rows.jobs, sum(i.state in _UP for i in rows.instances), rows.needed)
         self.actor.forget({i.id for i in rows.instances}, {i.attempt.id for i in rows.instances if i.attempt})
         world = await self.senses.world(
             rows.deployments,
@@ -241,12 +249,9 @@ class Controller:
             ids = {i.variant_id for d in deployments for i in d.instances} | {d.variant_id for d in deployments}
             specs = read.specs(connection, sorted(ids))
             jobs = connection.execute("SELECT * FROM jobs WHERE state IN ('queued', 'running')").fetchall()
-            weights = {
-                variant_id: _weights(connection, variant_id)
-                for variant_id, spec in specs.items()
-                if at_hand(spec.model, self.home) is None
-            }
-            funds, used_at = self.accounts.read(connection)
+            weights = weights_of(connection, self.home, specs)
+            dear = [d.id for d in deployments if not specs[d.variant_id].price.free or specs[d.variant_id].smart]
+            funds, used_at = self.accounts.read(connection, dear)
             market = places.look(connection, self._current_settings(), deployments, specs, self.clock.now())
         return Rows(deployments, specs, weights, jobs, funds, used_at, market)
 
@@ -318,19 +323,3 @@ def _played(name: str, host: SimulatedSettings) -> dict[str, Any]:
 
 def _unsettled(instance: Instance) -> bool:
     return instance.state in _UP and instance.phase is not Phase.SERVING
-
-
-def _weights(connection: sqlite3.Connection, variant_id: str) -> Weights:
-    """Where the fetching of absent weights stands, from the newest job for them since the last attempt began."""
-    row = connection.execute(
-        "SELECT state, error FROM jobs WHERE kind = 'fetch' AND json_extract(payload, '$.variant_id') = ?1"
-        " AND created_at >= (SELECT max(a.created_at) FROM attempts a JOIN instances i ON i.id = a.instance_id"
-        " WHERE i.variant_id = ?1) ORDER BY id DESC LIMIT 1",
-        (variant_id,),
-    ).fetchone()
-    if row is None or row["state"] in ("done", "cancelled"):
-        return Weights(present=False)
-    if row["state"] != "failed":
-        return Weights(present=False, copying=True)
-    error = json.loads(row["error"])
-    return Weights(present=False, code=error["code"], evidence=error["message"])

@@ -121,7 +121,9 @@ class Senses:
             else:
                 seen[attempt.id] = self._alive(instance, resource, spec, now)
                 preset = self._presets.get(spec.engine)
-                if preset is not None and resource.endpoint is not None:
+                # Where the host cannot be looked at, silence is the way's and not the engine's.
+                visible = looks[instance.backend].failing_since is None
+                if preset is not None and resource.endpoint is not None and visible:
                     key = engine_key(self._home.attempts / attempt.id)
                     targets[attempt.id] = Target(instance.name, resource.endpoint, key, preset.health)
         self._judge.forget(seen.keys())

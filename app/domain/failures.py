@@ -88,11 +88,20 @@ _ROWS = (
         "ID_REUSED", "This id stands for something else already.", "Use an id once: leave it out, or choose another."
     ),
     # A launch that cannot begin.
-    Failure("MODEL_NOT_FOUND", "There is no such model.", "Give `smollm2` or the path of a GGUF file."),
+    Failure(
+        "MODEL_NOT_FOUND",
+        "There is no such model.",
+        "Give `smollm2`, the path of a file or folder, or a name on the hub.",
+    ),
     Failure(
         "MODEL_GATED",
         "The hub does not open this model to us.",
         "Accept its terms on the hub, and give a token that may read it: `HF_TOKEN`.",
+    ),
+    Failure(
+        "GPU_INCOMPATIBLE",
+        "The GPU cannot run this engine with this model.",
+        "A newer or larger GPU, a newer driver, a smaller model or less context.",
     ),
     Failure("CONFIG_INVALID", "A setting is not valid.", "Correct the setting that is named."),
     Failure("NAME_TAKEN", "A deployment of this name exists.", "Choose another: `--name NAME`."),
@@ -113,10 +122,16 @@ _ROWS = (
         "Ask for less, or for another place: `stoker offers` says what each constraint removes.",
         retry=Retry.BACKOFF,
     ),
+    Failure("MODEL_IN_USE", "A deployment needs these weights.", "Remove that first: `stoker rm NAME`."),
     Failure(
         "GPU_INCOMPATIBLE",
-        "The GPUs that were asked for cannot take it.",
-        "A larger GPU, a smaller model or less context; `stoker gpus` says who holds what.",
+        "The GPU cannot serve this model as it is asked to.",
+        "A larger GPU, a smaller model, or less context (`--ctx`).",
+    ),
+    Failure(
+        "CODE_NOT_ALLOWED",
+        "The model would run code of its own, which nobody has allowed.",
+        "Read it, then allow that commit in `[models]` of config.toml; or leave `trust-remote-code` out.",
     ),
     # A host.
     Failure(
@@ -198,7 +213,7 @@ _ROWS = (
         aliases=("MODEL_LOADING_FAILURE",),
     ),
     Failure("ARCH_UNSUPPORTED", "The engine does not know this architecture.", "Choose another model or engine."),
-    Failure("MUST_REDOWNLOAD", "The weights are not where they should be.", "Fetch the file again, then start."),
+    Failure("MUST_REDOWNLOAD", "The weights are not where they should be.", "Fetch them again: `stoker fix NAME`."),
     Failure("BAD_FLAG", "The engine refused a flag.", "Correct the flag: `stoker change NAME --set key=value`."),
     Failure("PORT_IN_USE", "The port is taken by another program.", "Choose another port, or let stoker choose."),
     Failure("DISK_FULL", "The disk is full.", "Free some space, then start again."),

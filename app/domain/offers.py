@@ -67,8 +67,9 @@ class Slot:
 class Offer:
     """What a host could give. `host` is None for this machine, `gpu` is empty where only the processor is offered.
 
-    `price` is of one GPU for an hour in micro-units, of the host where there is none. `memory` is bytes of host memory
-    that are free, None if that is not known. `trouble` says why nothing can be had there now.
+    `price` is of one GPU for an hour in micro-units, of a host where there is none; `base` is what a replica costs
+    besides. `memory` is bytes of host memory that are free, None if that is not known. `trouble` says why nothing can
+    be had there now.
     """
 
     backend: str
@@ -79,6 +80,7 @@ class Offer:
     region: str = ""
     tier: str = ""
     price: int = 0
+    base: int = 0
     trouble: str = ""
 
     @property
@@ -107,7 +109,7 @@ class Offer:
 
     def cost(self, count: int) -> int:
         """Micro-units an hour of `count` of its GPUs."""
-        return self.price * max(1, count)
+        return self.base + self.price * (count if self.host is None else max(1, count))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,12 @@
 """What a configuration needs of each GPU, or of a host's memory, as far as that can be estimated before it starts."""
 
-from pathlib import Path
-
 from app.domain.failures import StokerError
 from app.domain.variant import VariantSpec
 from app.domain.vram.estimate import ENGINES, estimate
 from app.domain.vram.gpus import GIB, Gpu
 from app.domain.vram.setup import Setup
-from app.launch.facts import ModelFacts, from_folder, from_gguf, learn
+from app.launch.facts import ModelFacts, learn
+from app.launch.fit import facts_of
 from app.launch.models import at_hand
 from app.settings import Home
 
@@ -39,7 +38,5 @@ def needed(spec: VariantSpec, home: Home, gpus: int) -> int | None:
 
 
 def _facts(spec: VariantSpec, home: Home) -> ModelFacts:
-    if spec.model.source == "hub":
-        return learn(spec.model.name, home)
-    path = Path((at_hand(spec.model, home) or spec.model).path)
-    return from_folder(path) if path.is_dir() else from_gguf(path)
+    found = at_hand(spec.model, home) or spec.model
+    return learn(found.path, home) if found.source == "hub" else facts_of(found.path)

@@ -38,12 +38,11 @@ def offers(connection: sqlite3.Connection, settings: Settings) -> list[Offer]:
 
 
 def _gather(facts: Mapping[str, HostFacts], held: store.Reserved, settings: Settings) -> Iterator[Offer]:
-    # What one replica here costs is what the operator says, whatever it uses.
-    here = int(settings.billing.hour)
-    yield Offer("process", memory=memory()[1], price=here)
+    hour, gpu_hour = int(settings.billing.hour), int(settings.billing.gpu_hour)
+    yield Offer("process", memory=memory()[1], base=hour)
     if LOCAL in facts:
         for gpu, slots in _slots(facts[LOCAL], held):
-            yield Offer(CONTAINERS, None, gpu, slots, price=here)
+            yield Offer(CONTAINERS, None, gpu, slots, price=gpu_hour, base=hour)
     for name, host in settings.hosts.items():
         found = facts.get(name)
         base = Offer(
@@ -73,7 +72,9 @@ def _simulated(name: str, host: SimulatedSettings, held: store.Reserved) -> Offe
 
 def _slots(facts: HostFacts, held: store.Reserved) -> Iterator[tuple[str, tuple[Slot, ...]]]:
     """The GPUs of a host, by their kind."""
-    usable = [gpu for gpu in facts.look.gpus if gpu.vram_total and not gpu.trouble]
+    # A GPU in slices (MIG) takes no work as a whole, and a slice is chosen by hand: an index does not name it.
+    whole = [gpu for gpu in facts.look.gpus if gpu.slice is None and not gpu.mig]
+    usable = [gpu for gpu in whole if gpu.vram_total and not gpu.trouble]
     for name, alike in groupby(sorted(usable, key=lambda gpu: (gpu.name, gpu.index)), key=lambda gpu: gpu.name):
         yield name, tuple(slot_of(gpu, facts, held.get((facts.name, gpu.uuid), {})) for gpu in alike)
 

@@ -30,6 +30,8 @@ def row(fleet: Fleet, deployment: Deployment) -> Document:
         detail = next((word for i in deployment.instances if (word := progress(fleet, i))), detail)
     if status is Status.DEPLOYING:
         detail = next((i.progress for i in deployment.instances if i.progress), detail)
+        if (work := fleet.fetches.get(deployment.variant_id)) is not None and detail == Phase.COPYING_FILES:
+            detail = f"{detail} {100 * work.done // work.total} %"
     spec = fleet.specs[deployment.variant_id]
     places = ", ".join(dict.fromkeys(i.backend for i in deployment.instances)) if spec.smart is not None else ""
     if places and status is Status.DEPLOYING:

@@ -2,6 +2,7 @@
 
 import json
 import time
+from dataclasses import replace
 
 from sqlmodel import Session, col, func, select
 
@@ -30,9 +31,9 @@ def hold_hour(session: Session, deployment: Deployment, code: str, actor: str, l
         raise StokerError(code, text, detail={"missing_micro": missing})
 
 
-def hold_attempt(session: Session, instance: Instance, actor: str) -> bool:
-    """Hold an hour for one more attempt of `instance`; whether there was the money for it."""
-    price = price_of(session, instance.variant_id)
+def hold_attempt(session: Session, instance: Instance, actor: str, placement: str | None = None) -> bool:
+    """Hold an hour for one more attempt of `instance`, at its `placement` if there is one; whether there was the money."""
+    price = price_of(session, instance.variant_id, placement)
     if not price.by_hour:
         return True
     starting = _under_way(session, instance.deployment_id, ready=False) + 1
@@ -40,10 +41,11 @@ def hold_attempt(session: Session, instance: Instance, actor: str) -> bool:
     return not _hold(session, instance.deployment_id, price.by_hour * starting, key, actor)
 
 
-def price_of(session: Session, variant_id: str) -> Price:
-    """What a variant costs."""
+def price_of(session: Session, variant_id: str, placement: str | None = None) -> Price:
+    """What a variant costs, at the `placement` of an attempt if that was chosen for it."""
     spec = session.exec(select(Variant.spec).where(Variant.id == variant_id)).one()
-    return Price(**json.loads(spec).get("price", {}))
+    price = Price(**json.loads(spec).get("price", {}))
+    return price if placement is None else replace(price, hour=json.loads(placement)["price"])
 
 
 def _hold(session: Session, deployment_id: str, amount: int, key: str, actor: str) -> int:

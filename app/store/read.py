@@ -11,6 +11,7 @@ from typing import Any
 
 from app.domain.facts import Attempt, Deployment, Instance
 from app.domain.failures import StokerError
+from app.domain.fleet import Fetched
 from app.domain.ids import first_ulid
 from app.domain.lifecycle import Phase, State
 from app.domain.placement import Placement
@@ -158,13 +159,14 @@ def refusals(connection: sqlite3.Connection, since: int) -> list[Row]:
     ).fetchall()
 
 
-def fetches(connection: sqlite3.Connection) -> dict[str, tuple[int, int]]:
-    """Weights that are being fetched, by the id of their variant: bytes that are here, and of how many."""
+def fetches(connection: sqlite3.Connection) -> dict[str, Fetched]:
+    """Weights that are being fetched, by the id of their variant."""
     rows = connection.execute(
         "SELECT json_extract(payload, '$.variant_id') AS variant_id, json_extract(progress, '$.done') AS done,"
-        " json_extract(progress, '$.total') AS total FROM jobs WHERE state IN ('queued', 'running') AND kind = 'fetch'"
+        " json_extract(progress, '$.total') AS total, json_extract(progress, '$.rate') AS rate FROM jobs"
+        " WHERE state IN ('queued', 'running') AND kind = 'fetch'"
     )
-    return {row["variant_id"]: (row["done"], row["total"]) for row in rows if row["total"]}
+    return {row["variant_id"]: Fetched(row["done"], row["total"], row["rate"] or 0) for row in rows if row["total"]}
 
 
 def lease(connection: sqlite3.Connection) -> Row | None:

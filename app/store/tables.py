@@ -236,6 +236,13 @@ class HostLook(SQLModel, table=True):
     answered_at: int | None = None
 
 
+class HostStock(SQLModel, table=True):
+    __tablename__ = "host_stocks"
+    host: str = Field(primary_key=True, foreign_key="host_looks.host")
+    at: int
+    stock: str
+
+
 class GpuSample(SQLModel, table=True):
     __tablename__ = "gpu_samples"
     host: str = Field(primary_key=True, foreign_key="host_looks.host")
@@ -306,3 +313,20 @@ class TokenMeter(SQLModel, table=True):
     deployment_id: str = Field(primary_key=True, foreign_key="deployments.id")
     request_id: str
     carried: int = 0
+    longest_us: int = 0
+
+
+class PeakRow(SQLModel, table=True):
+    __tablename__ = "peaks"
+    id: int | None = Field(default=None, primary_key=True)
+    attempt_id: str = Field(foreign_key="attempts.id")
+    at: int
+    engine: str
+    version: str
+    architecture: str
+    quantisation: str
+    place: str
+    weights: int
+    settings: str
+    taken: str
+    busy: int

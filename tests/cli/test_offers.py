@@ -39,6 +39,13 @@ def test_this_machine_is_an_offer_without_anything(stoker: Stoker) -> None:
     assert here["memory_free"] > 0
 
 
+def test_a_gpu_in_slices_is_no_offer(stoker: Stoker, home: Home, store: Store) -> None:
+    (home.config / "config.toml").write_text(CONFIG)
+    sliced = Gpu(0, "GPU-c", "NVIDIA H100", 80 * GIB, 0, 80 * GIB, mig=True)
+    seen(store, "gpu2", sliced, Gpu(0, "MIG-c", "NVIDIA H100 MIG 1g", 10 * GIB, 0, 10 * GIB, slice=0))
+    assert not any("H100" in each["name"] for each in stoker.json("offers"))
+
+
 def test_hosts_are_offers_as_they_were_seen_last(stoker: Stoker, home: Home, store: Store) -> None:
     (home.config / "config.toml").write_text(CONFIG)
     card = Gpu(0, "GPU-a", "NVIDIA L40S", 48 * GIB, 2 * GIB, 46 * GIB)

@@ -78,12 +78,14 @@ def test_it_chooses_the_gpus_itself(stoker: Stoker) -> None:
 
 @pytest.mark.usefixtures("server")
 def test_its_constraints_are_kept_until_a_change_names_a_place(stoker: Stoker, home: Home) -> None:
+    stoker.json("topup", "10")
     stoker.json("launch", "smollm2", "--name", "demo", "--smart", "--gpu", "4090", "--region", "eu")
     shown = stoker.json("show", "demo")
     assert shown["variants"][0]["smart"] == "--smart --gpu 4090 --gpus 1 --region eu"
     assert "placements" not in shown
     with read.reading(home.store) as connection:
         (_, _, spec, _) = read.variants(connection, shown_id(connection))[0]
+    assert spec.price.hour == 400_000
     assert spec.smart is not None
     assert spec.smart.backends == ("process", "simulated", "docker")
     assert spec.smart.need > 2**28

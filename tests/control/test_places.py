@@ -4,12 +4,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlmodel import Session
 
 from app.domain.facts import Deployment
+from app.domain.money import Price
 from app.domain.offers import GIB, Wanted
 from app.domain.placement import Tried
 from app.settings import Home
-from app.store import read, wishes
+from app.store import ledger, read, wishes
 from app.store.placements import placements
 from tests.control.answering import answering
 from tests.control.servers import server, start, without_gateway
@@ -49,6 +51,16 @@ def demo(home: Home) -> Deployment:
     return found
 
 
+def put_in(session: Session, amount: int) -> None:
+    ledger.top_up(ledger.Book(session, 1), amount, "test")
+
+
+def billed(home: Home) -> list[int]:
+    """The prices of an hour that are being billed."""
+    with read.reading(home.store) as connection:
+        return [row["price"] for row in connection.execute("SELECT price FROM meters WHERE closed = 0")]
+
+
 def clear(home: Home) -> None:
     wish(home, wishes.remove, "demo", "test")
     wait_for(lambda: status(home) == "GONE", "the removal")
@@ -57,10 +69,12 @@ def clear(home: Home) -> None:
 def test_a_host_without_capacity_is_left_for_the_next_one_and_goes_last(tmp_path: Path, url: str) -> None:
     home = new_home(tmp_path)
     hosts(home, url, a='["timeout 0.1", "none"]', b='["none"]', c='["none"]')
-    launch(home, smart=WANTED)
+    wish(home, put_in, 5_000_000)
+    launch(home, smart=WANTED, price=Price(hour=300_000))
     with server(home, without_gateway):
         wait_for(lambda: status(home) == "DEPLOYED", "the second offer")
         assert offers(home) == ["a", "b"]
+        assert billed(home) == [400_000], "at what the place costs"
         assert demo(home).instances[0].backend == "simulated@b"
         first, second = tried(home)
         assert (first.code, first.evidence) == ("PROVIDER_TIMEOUT", "no capacity within 0.1 s")

@@ -56,6 +56,8 @@ BAD = {
     "a meter that runs backwards": "UPDATE meters SET carried = -1",
     "a variant that is changed": "UPDATE variants SET spec = '{}'",
     "a variant that is dropped": "DELETE FROM variants",
+    "a peak that is changed": "UPDATE peaks SET busy = 0",
+    "a peak that is dropped": "DELETE FROM peaks",
 }
 
 
