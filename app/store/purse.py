@@ -32,7 +32,7 @@ def hold_hour(session: Session, deployment: Deployment, code: str, actor: str, l
 
 
 def hold_attempt(session: Session, instance: Instance, actor: str, placement: str | None = None) -> bool:
-    """Hold an hour for one more attempt of `instance`, at its `placement` if there is one; whether there was the money."""
+    """Hold an hour for one more attempt of `instance`, at its `placement` if it has one; whether there was money."""
     price = price_of(session, instance.variant_id, placement)
     if not price.by_hour:
         return True
