@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from app.domain.failures import StokerError
 from app.domain.money import format_amount
 
 GIB = 2**30
@@ -54,6 +55,10 @@ class Slot:
         """Who holds what is not free, in words."""
         names = [share.name for share in self.ours if share.declared or share.name != self.viewer]
         return ", ".join(filter(None, (*names, self.foreign)))
+
+    def declared_by_others(self, deployment: str) -> dict[str, int]:
+        """What is set aside there for all but one."""
+        return {share.name: share.declared for share in self.ours if share.name != deployment}
 
     def declaring(self, declared: Mapping[str, int]) -> "Slot":
         """The same with what is set aside now, by deployment."""
@@ -280,3 +285,13 @@ def simplified(gpu: str) -> str:
     """A GPU's name as it is compared: without maker, spaces and case."""
     words = gpu.upper().replace("-", " ").split()
     return "".join(word for word in words if word not in ("NVIDIA", "GEFORCE", "TESLA", "AMD", "INSTINCT", "QUADRO"))
+
+
+def short_of(slot: Slot, host: str, need: int) -> StokerError:
+    """That a GPU of `host` has not the bytes that are needed, and who has them."""
+    room = f"{slot.free / GIB:.1f} of {slot.total / GIB:.1f} GiB free, {need / GIB:.1f} are needed"
+    text = f"GPU {slot.index} of {host} has {room}"
+    if not slot.held:
+        return StokerError("GPU_INCOMPATIBLE", f"{text}.")
+    remedy = "Stop who holds it, or choose another GPU: `stoker offers`."
+    return StokerError("GPU_INCOMPATIBLE", f"{text}; held by {slot.held}.", remedy)

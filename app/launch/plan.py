@@ -16,6 +16,7 @@ from app.domain.sizes import Size
 from app.domain.variant import FlagValue, ModelRef, VariantSpec
 from app.launch.asking import Question, ask_all
 from app.launch.checks import Check, check_fit, check_image, check_name, check_spec, forced, from_error
+from app.launch.claims import Claim, claim
 from app.launch.fit import Fit, fit
 from app.launch.hub import of_shell
 from app.launch.machine import machine_of
@@ -36,8 +37,8 @@ class Plan:
     """What would be launched. `spec` is None when the model could not be found; `command` is what would be started.
 
     `base` is what a name is made from where none was given, `fit` how one replica fits this machine if that is known.
-    `sizes` are those that it may have there. `choice` is why that engine, and why not the others. `waiting` are the
-    checks that have not ended yet, by name: none in a plan that is whole.
+    `sizes` are those that it may have there, `claim` what it sets aside of GPUs. `choice` is why that engine, and why
+    not the others. `waiting` are the checks that have not ended yet, by name: none in a plan that is whole.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Plan:
     fit: Fit | None = None
     sizes: tuple[Size, ...] = ()
     choice: Choice | None = None
+    claim: Claim | None = None
     waiting: tuple[str, ...] = ()
 
     @property
@@ -256,6 +258,7 @@ class _Found:
     spec: VariantSpec
     fit: Fit | None = None
     sizes: tuple[Size, ...] = ()
+    claim: Claim | None = None
 
 
 def _check(draft: Plan, spec: VariantSpec, presets: Mapping[str, Preset], home: Home, manner: _Manner) -> Plan:
@@ -269,7 +272,8 @@ def _check(draft: Plan, spec: VariantSpec, presets: Mapping[str, Preset], home: 
         every = (*draft.checks, *local, *checks)
         if manner.options is not None and manner.options.force:
             every = tuple(map(forced, every))
-        plan = replace(draft, checks=every, spec=found.spec, fit=found.fit, sizes=found.sizes, waiting=waiting)
+        plan = replace(draft, checks=every, spec=found.spec, fit=found.fit, sizes=found.sizes, claim=found.claim)
+        plan = replace(plan, waiting=waiting)
         return plan if plan.failure else replace(plan, command=_command(found.spec, presets, draft.name))
 
     def told(checks: tuple[Check, ...], waiting: tuple[str, ...]) -> None:
@@ -299,10 +303,16 @@ def _questions(
             found.sizes = size_up(manner.usual, presets[spec.engine], home)
         return checks
 
+    def reserved() -> list[Check]:
+        force = options is not None and options.force
+        found.claim, checks = claim(draft.name, spec, draft.replicas, home, force=force)
+        return checks
+
     return [
         *([Question("image", image)] if sound and spec.backend == CONTAINERS else []),
         Question("balance", lambda: [check_balance(home, settings, price, manner.added)]),
         Question("plan", lambda: [check_plan(home, settings, draft.name, draft.replicas, spec.mode)]),
+        *([Question("reserved", reserved)] if sound and spec.gpus and spec.smart is None else []),
         *([Question("fit", fits)] if sound else []),
     ]
 
