@@ -5,7 +5,6 @@ import json
 import logging
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 
 from sqlmodel import Session
 
@@ -142,4 +141,4 @@ def _prices(deployments: Sequence[Deployment], specs: Mapping[str, VariantSpec])
         attempt = instance.attempt
         if attempt is not None and attempt.placement is not None and attempt.ended_at is None:
             placed[instance.variant_id] = max(placed.get(instance.variant_id, 0), attempt.placement.price)
-    return {v: replace(spec.price, hour=placed.get(v, spec.price.hour)) for v, spec in specs.items()}
+    return {variant_id: spec.price.placed(placed.get(variant_id)) for variant_id, spec in specs.items()}

@@ -121,8 +121,8 @@ class Recorder:
     def _begin(self, action: rules.Begin) -> None:
         instance = self.session.get_one(tables.Instance, action.instance_id)
         placement, refused = self._place(instance)
-        chosen = None if placement is None else json.dumps(asdict(placement))
-        if refused is None and not hold_attempt(self.session, instance, ACTOR, chosen):
+        hour = None if placement is None else placement.price
+        if refused is None and not hold_attempt(self.session, instance, ACTOR, hour):
             self.held_back = True
             return
         last = self.session.exec(
@@ -136,7 +136,7 @@ class Recorder:
             number=(last or 0) + 1,
             epoch=self.epoch,
             created_at=self.now,
-            placement=chosen,
+            placement=None if placement is None else json.dumps(asdict(placement)),
         )
         self.session.add(attempt)
         self.session.flush()

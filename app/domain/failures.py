@@ -116,17 +116,17 @@ _ROWS = (
         "The image policy does not allow this image.",
         "Choose an image that it allows, or change `[images]` in config.toml.",
     ),
+    Failure("MODEL_IN_USE", "A deployment needs these weights.", "Remove that first: `stoker rm NAME`."),
     Failure(
         "SMART_NO_MATCH",
         "No offer satisfies what was asked for.",
         "Ask for less, or for another place: `stoker offers` says what each constraint removes.",
         retry=Retry.BACKOFF,
     ),
-    Failure("MODEL_IN_USE", "A deployment needs these weights.", "Remove that first: `stoker rm NAME`."),
     Failure(
         "GPU_INCOMPATIBLE",
-        "The GPU cannot serve this model as it is asked to.",
-        "A larger GPU, a smaller model, or less context (`--ctx`).",
+        "The GPUs that were asked for cannot take it.",
+        "A larger GPU, a smaller model or less context; `stoker gpus` says who holds what.",
     ),
     Failure(
         "CODE_NOT_ALLOWED",

@@ -72,9 +72,9 @@ class Slot:
 class Offer:
     """What a host could give. `host` is None for this machine, `gpu` is empty where only the processor is offered.
 
-    `price` is of one GPU for an hour in micro-units, of a host where there is none; `base` is what a replica costs
-    besides. `memory` is bytes of host memory that are free, None if that is not known. `trouble` says why nothing can
-    be had there now.
+    `price` is of one GPU for an hour in micro-units, on another host at least of one; `base` is of a replica beside
+    that. `memory` is bytes of host memory that are free, None if that is not known. `trouble` says why nothing can be
+    had there now.
     """
 
     backend: str
@@ -85,8 +85,8 @@ class Offer:
     region: str = ""
     tier: str = ""
     price: int = 0
-    base: int = 0
     trouble: str = ""
+    base: int = 0
 
     @property
     def place(self) -> str:

@@ -19,6 +19,8 @@ from app.settings import Home
 from app.store import hosts, read
 
 DOCKER_SOCKET = "/var/run/docker.sock"
+ANYWHERE = "any host"
+"""The host of what may run on any: nothing is known of it, so nothing speaks against it."""
 _RECENT_US = 60_000_000
 """A look of the server at this machine that is older does not say what is free; then it is looked at from here."""
 _LOOK_S = 10.0

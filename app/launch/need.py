@@ -5,9 +5,7 @@ from app.domain.variant import VariantSpec
 from app.domain.vram.estimate import ENGINES, estimate
 from app.domain.vram.gpus import GIB, Gpu
 from app.domain.vram.setup import Setup
-from app.launch.facts import ModelFacts, learn
-from app.launch.fit import facts_of
-from app.launch.models import at_hand
+from app.launch.fit import known_facts
 from app.settings import Home
 
 _AMPLE = Gpu("host", 2**20 * GIB, host=True)
@@ -21,7 +19,7 @@ def needed(spec: VariantSpec, home: Home, gpus: int) -> int | None:
     if spec.engine not in ENGINES:
         return None
     try:
-        facts = _facts(spec, home)
+        facts = known_facts(spec.model, home)
         setup = Setup(
             engine=spec.engine,
             context=spec.context,
@@ -35,8 +33,3 @@ def needed(spec: VariantSpec, home: Home, gpus: int) -> int | None:
     except (StokerError, OSError):
         return None
     return max(part.total for part in found.per_gpu) + (0 if gpus else found.host)
-
-
-def _facts(spec: VariantSpec, home: Home) -> ModelFacts:
-    found = at_hand(spec.model, home) or spec.model
-    return learn(found.path, home) if found.source == "hub" else facts_of(found.path)

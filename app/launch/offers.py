@@ -38,11 +38,11 @@ def offers(connection: sqlite3.Connection, settings: Settings) -> list[Offer]:
 
 
 def _gather(facts: Mapping[str, HostFacts], held: store.Reserved, settings: Settings) -> Iterator[Offer]:
-    hour, gpu_hour = int(settings.billing.hour), int(settings.billing.gpu_hour)
-    yield Offer("process", memory=memory()[1], base=hour)
+    here, gpu_here = int(settings.billing.hour), int(settings.billing.gpu_hour)
+    yield Offer("process", memory=memory()[1], base=here)
     if LOCAL in facts:
         for gpu, slots in _slots(facts[LOCAL], held):
-            yield Offer(CONTAINERS, None, gpu, slots, price=gpu_hour, base=hour)
+            yield Offer(CONTAINERS, None, gpu, slots, base=here, price=gpu_here)
     for name, host in settings.hosts.items():
         found = facts.get(name)
         base = Offer(

@@ -19,7 +19,7 @@ from app.launch.checks import Check, check_fit, check_image, check_name, check_s
 from app.launch.claims import Claim, claim
 from app.launch.fit import Fit, fit
 from app.launch.hub import of_shell
-from app.launch.machine import machine_of
+from app.launch.machine import ANYWHERE, machine_of
 from app.launch.models import resolve, slug
 from app.launch.money import check_balance, check_plan
 from app.launch.options import Options
@@ -129,7 +129,8 @@ def plan_launch(
             checks.append(from_error("size", error))
     placed, offered = place(wanted, options, home, presets)
     priced, unpriced = _priced(placed, lambda: price_now(placed, home))
-    choice = choice if placed.smart is None else _kept(placed, home, presets)
+    if priced.smart is not None:
+        choice = _kept(priced, home, presets)
     draft = Plan(name, replicas, (*checks, *offered, *unpriced), base=base, choice=choice)
     return _check(draft, priced, presets, home, _Manner(replicas, options, watch, usual))
 
@@ -170,9 +171,9 @@ def _changed_model(
 
 def _choose(options: Options, traits: Traits, home: Home, presets: Mapping[str, Preset]) -> Choice:
     """The engine for what is asked for; among all of them, or those that were left."""
-    if options.smart:  # which chooses the place, and then the GPUs there
-        return _chosen(traits, None, None, options.engine, None, home, presets)
     backend = options.backend or _backend(options, home) or None
+    if options.smart:  # wherever it is, so no machine rules anything out
+        return _chosen(traits, ANYWHERE, None, options.engine, None, home, presets)
     return _chosen(traits, options.host, backend, options.engine, options.gpus, home, presets)
 
 

@@ -52,6 +52,12 @@ def hosts(connection: sqlite3.Connection) -> list[HostFacts]:
     ]
 
 
+def stocks(connection: sqlite3.Connection) -> dict[str, Stock]:
+    """What each host has in store, by its name, as far as anybody looked."""
+    rows = connection.execute("SELECT host, stock FROM host_stocks")
+    return {row["host"]: Stock.from_json(json.loads(row["stock"])) for row in rows}
+
+
 def reserved(connection: sqlite3.Connection) -> Reserved:
     """What is set aside now."""
     return by_gpu(connection.execute(HELD).fetchall())
@@ -63,12 +69,6 @@ def by_gpu(rows: Iterable[Sequence[Any]]) -> Reserved:
     for host, gpu, name, size in rows:
         found.setdefault((host, gpu), {})[name] = size
     return found
-
-
-def stocks(connection: sqlite3.Connection) -> dict[str, Stock]:
-    """What each host has in store, by its name, as far as anybody looked."""
-    rows = connection.execute("SELECT host, stock FROM host_stocks")
-    return {row["host"]: Stock.from_json(json.loads(row["stock"])) for row in rows}
 
 
 def history(connection: sqlite3.Connection, now: int, slots: int = SLOTS) -> History:

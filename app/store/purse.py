@@ -2,7 +2,6 @@
 
 import json
 import time
-from dataclasses import replace
 
 from sqlmodel import Session, col, func, select
 
@@ -31,9 +30,12 @@ def hold_hour(session: Session, deployment: Deployment, code: str, actor: str, l
         raise StokerError(code, text, detail={"missing_micro": missing})
 
 
-def hold_attempt(session: Session, instance: Instance, actor: str, placement: str | None = None) -> bool:
-    """Hold an hour for one more attempt of `instance`, at its `placement` if it has one; whether there was money."""
-    price = price_of(session, instance.variant_id, placement)
+def hold_attempt(session: Session, instance: Instance, actor: str, hour: int | None = None) -> bool:
+    """Hold an hour for one more attempt of `instance`; whether there was the money for it.
+
+    `hour` is what one costs where it was placed, None where its variant says where it runs.
+    """
+    price = price_of(session, instance.variant_id).placed(hour)
     if not price.by_hour:
         return True
     starting = _under_way(session, instance.deployment_id, ready=False) + 1
@@ -41,11 +43,15 @@ def hold_attempt(session: Session, instance: Instance, actor: str, placement: st
     return not _hold(session, instance.deployment_id, price.by_hour * starting, key, actor)
 
 
-def price_of(session: Session, variant_id: str, placement: str | None = None) -> Price:
-    """What a variant costs, at the `placement` of an attempt if that was chosen for it."""
+def price_of(session: Session, variant_id: str) -> Price:
+    """What a variant costs."""
     spec = session.exec(select(Variant.spec).where(Variant.id == variant_id)).one()
-    price = Price(**json.loads(spec).get("price", {}))
-    return price if placement is None else replace(price, hour=json.loads(placement)["price"])
+    return Price(**json.loads(spec).get("price", {}))
+
+
+def placed_at(attempt: Attempt) -> int | None:
+    """What an hour costs where an attempt was placed, in micro-units; None where its variant says where it runs."""
+    return None if attempt.placement is None else int(json.loads(attempt.placement)["price"])
 
 
 def _hold(session: Session, deployment_id: str, amount: int, key: str, actor: str) -> int:
