@@ -287,6 +287,19 @@ def simplified(gpu: str) -> str:
     return "".join(word for word in words if word not in ("NVIDIA", "GEFORCE", "TESLA", "AMD", "INSTINCT", "QUADRO"))
 
 
+def next_larger(offers: Sequence[Offer], need: int, than: int, count: int) -> str:
+    """The next larger GPU on offer and its price, in words; empty if there is none.
+
+    It has more than `than` bytes, and `need` of them free on each of `count`.
+    """
+    free = [(min(slot.total for slot in o.slots), o) for o in offers if not o.trouble and len(o.slots) >= count > 0]
+    larger = [(size, o.cost(count), o.name, o) for size, o in free if size > than and o.free(count) >= need]
+    if not larger:
+        return ""
+    size, cost, _, best = min(larger, key=lambda each: each[:3])
+    return f"{best.gpu} ({size / GIB:.1f} GiB) on {best.place} at {format_amount(cost)} an hour"
+
+
 def short_of(slot: Slot, host: str, need: int) -> StokerError:
     """That a GPU of `host` has not the bytes that are needed, and who has them."""
     room = f"{slot.free / GIB:.1f} of {slot.total / GIB:.1f} GiB free, {need / GIB:.1f} are needed"

@@ -12,6 +12,7 @@ from app.domain.engines import CONTAINERS, PROCESS, Preset, compute_threads, ren
 from app.domain.failures import StokerError
 from app.domain.hosts import SIMULATED
 from app.domain.money import FREE, Price
+from app.domain.offers import next_larger
 from app.domain.sizes import Size
 from app.domain.variant import FlagValue, ModelRef, VariantSpec
 from app.launch.asking import Question, ask_all
@@ -22,6 +23,7 @@ from app.launch.hub import of_shell
 from app.launch.machine import ANYWHERE, machine_of
 from app.launch.models import resolve, slug
 from app.launch.money import check_balance, check_plan
+from app.launch.offers import known_offers
 from app.launch.options import Options
 from app.launch.pinned import carried, pin_model
 from app.launch.pinning import pin
@@ -329,4 +331,13 @@ def _fit(spec: VariantSpec, home: Home) -> tuple[Fit | None, list[Check]]:
         found = fit(spec, home)
     except StokerError as error:
         return None, [Check("fit", "warn", f"not known: {error.message}", error.code, error.remedy)]
-    return found, [] if found is None else [check_fit(found)]
+    return found, [] if found is None else [_with_larger(check_fit(found), found, home)]
+
+
+def _with_larger(check: Check, found: Fit, home: Home) -> Check:
+    """The check with the next larger GPU that could be had instead, where it is close or does not fit."""
+    if check.result == "pass" or not found.on_gpu:
+        return check
+    gpus = found.setup.gpus
+    larger = next_larger(known_offers(home, load_settings(home)), found.most, max(g.total for g in gpus), len(gpus))
+    return replace(check, remedy=f"{check.remedy} On offer: {larger}.") if larger else check

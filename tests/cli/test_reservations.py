@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from app.domain.gpus import Gpu, HostFacts, HostLook
 from app.settings import Home
-from app.store import hosts, read
+from app.store import hosts, read, telemetry
+from app.store.write import Store
 from tests.cli.conftest import Stoker
 from tests.hosts.stub import L40S, MIB, VARIABLE, Driver, build, preload
 
@@ -94,6 +96,18 @@ def test_strangers_are_named_too(stoker: Stoker, driver: Driver) -> None:
         stranger.kill()
     assert error["code"] == "GPU_INCOMPATIBLE"
     assert f"held by pid {stranger.pid} (" in error["message"]
+
+
+@pytest.mark.usefixtures("server")
+def test_what_does_not_fit_names_the_next_larger_gpu_on_offer(stoker: Stoker, home: Home, store: Store) -> None:
+    (home.config / "config.toml").write_text('[simulated.sim-a]\ngpu = "A100 80GB"\ngpus = 1\nprice = "1.80"\n')
+    gpu = Gpu(0, GPU, "NVIDIA L40S", 46068 * MIB, 0, 46068 * MIB)
+    with store.write() as session:
+        telemetry.record(session, HostFacts("local", HostLook("ok", 2**62, (gpu,)), {}, 1, 1))
+    words = ("launch", *BIG[:-1], "16", "--gpus", "0", "--dry-run", "--json")
+    checks = {each["name"]: each for each in stoker(*words).document["checks"]}
+    assert checks["fit"]["result"] != "pass"
+    assert checks["fit"]["remedy"].endswith("On offer: A100 80GB (79.1 GiB) on simulated@sim-a at 1.80 an hour.")
 
 
 @pytest.mark.usefixtures("server")
