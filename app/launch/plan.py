@@ -106,7 +106,7 @@ def plan_launch(
         checks = [] if options.name is None else [check_name(options.name, taken)]
         return Plan(options.name or "", options.replicas or 1, (*checks, from_error("model", error)))
     if watch is not None and model.source == "hub":
-        watch(Plan(options.name or "", options.replicas or 1, (), waiting=("hub",)))
+        watch(_before_the_hub(model, options, home, taken))
     model, hub = pin_model(model, options, home, presets)
     traits = traits_of(model, home)
     choice = _choose(options, traits, home, presets)
@@ -136,6 +136,15 @@ def plan_launch(
         choice = _kept(priced, home, presets)
     draft = Plan(name, replicas, (*checks, *offered, *unpriced), base=base, choice=choice)
     return _check(draft, priced, presets, home, _Manner(replicas, options, watch, usual))
+
+
+def _before_the_hub(model: ModelRef, options: Options, home: Home, taken: Collection[str]) -> Plan:
+    """What can be said of a model of the hub without it, which may take its time to answer."""
+    replicas = options.replicas or 1
+    name = options.name if options.name is not None else free_name(slug(model), taken)
+    mode = options.mode or "active"
+    checks = (check_name(name, taken), check_plan(home, load_settings(home), name, replicas, mode))
+    return Plan(name, replicas, checks, base=slug(model), waiting=("hub",))
 
 
 def plan_change(
