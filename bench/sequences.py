@@ -5,6 +5,7 @@ to the micro-unit or named by its seed.
 """
 
 import argparse
+import logging
 import tempfile
 import time
 from pathlib import Path
@@ -21,6 +22,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=fresh_seed())
     options = parser.parse_args()
+    logging.disable()
     for start in range(options.seed, options.seed + options.count, AT_ONCE):
         count = min(AT_ONCE, options.seed + options.count - start)
         began = time.perf_counter()

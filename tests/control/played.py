@@ -7,9 +7,11 @@ and the engines' answers are played here: an engine has answered as soon as its 
 import asyncio
 import json
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, Literal, cast
 
 from sqlmodel import Session
@@ -30,8 +32,10 @@ from app.domain.variant import VariantSpec
 from app.settings import BillingSettings, Home, load_rules
 from app.store import read, wishes
 from app.store.ledger import Book, top_up
+from app.store.migrate import migrate
 from app.store.tables import Deployment as Row
 from app.store.tables import Request
+from app.store.write import Store
 from backends.base import BackendRefused, InstanceSpec, Resource
 from backends.scripted import Moment, Record
 from backends.simulated import SimulatedBackend
@@ -159,6 +163,12 @@ class Played:
         self.machine.wait(60 * SECOND)
         self.settle()
 
+    def goes_on(self, minutes: int) -> None:
+        """Let time pass, and the server do its work every minute."""
+        for _ in range(minutes):
+            self.machine.wait(60 * SECOND)
+            self.settle()
+
     def settle(self) -> None:
         """Passes until nothing is left to do at this moment, or only what there is no money for; and a tick."""
         for _ in range(10):
@@ -238,10 +248,10 @@ class Played:
         top_up(Book(self.session, self.now.at), amount, "test")
         self.session.flush()
 
-    def launch(self, price: Price, replicas: int = 1) -> Row:
+    def launch(self, price: Price, replicas: int = 1, name: str = "") -> Row:
         """A new deployment. Raises what refuses it."""
         wanted = spec(backend="simulated", host=HOST, price=price)
-        return self._wish(lambda: wishes.launch(self.session, ulid().lower(), wanted, replicas, "test"))
+        return self._wish(lambda: wishes.launch(self.session, name or ulid().lower(), wanted, replicas, "test"))
 
     def start(self, name: str) -> None:
         """Start a deployment. Raises what refuses it."""
@@ -309,6 +319,12 @@ class Played:
         (found,) = read.deployments(self.raw, name)
         return found
 
+    def running(self) -> list[str]:
+        """The deployments that the host runs something of, by its own account."""
+        ids = [row["id"] for row in self.raw.execute("SELECT id FROM attempts WHERE started_at IS NOT NULL")]
+        records = [self._record_of(attempt_id) for attempt_id in ids]
+        return sorted({record.deployment for record in records if record.exit(self.machine.moment) is None})
+
     def charged(self) -> int:
         """What the ledger has charged."""
         found: int = self.raw.execute("SELECT coalesce(-sum(amount), 0) FROM entries WHERE kind = 'charge'").fetchone()[
@@ -338,11 +354,25 @@ class Played:
         """For how long an attempt was there after it was ready."""
         if attempt_id not in self.ready:
             return 0
-        path = self.home.state / "simulated" / HOST / f"{attempt_id}.json"
-        how = Record.from_json(json.loads(path.read_text())).exit(self.machine.moment)
+        how = self._record_of(attempt_id).exit(self.machine.moment)
         until = self.machine.boot if how is None else how.boot_us
         assert until is not None
         return until - self.ready[attempt_id]
+
+    def _record_of(self, attempt_id: str) -> Record:
+        """What the host keeps of an attempt."""
+        path = self.home.state / "simulated" / HOST / f"{attempt_id}.json"
+        return Record.from_json(json.loads(path.read_text()))
+
+
+@contextmanager
+def playing(folder: Path, **options: Any) -> Iterator[Played]:
+    """An installation in one transaction, which is rolled back."""
+    path = folder / "stoker.db"
+    migrate(path, folder / "backups")
+    with closing(Store(path)) as store, store.write() as session:
+        yield Played(session, Home(folder, folder), **options)
+        session.rollback()
 
 
 def covered(spans: Sequence[tuple[int, int]]) -> int:

@@ -20,7 +20,7 @@ from app.store.tables import Attempt
 from app.store.usage import paid
 from app.store.verify import Verdict, verify
 from app.store.write import Store
-from tests.control.played import SECOND, Played
+from tests.control.played import SECOND, Played, playing
 from tests.control.sequences import fresh_seed, run
 
 SEQUENCES = int(os.environ.get("STOKER_SEQUENCES", "60"))
@@ -31,14 +31,10 @@ REFUSED = {"attempt_id": None, "instance_id": None, "status": 429}
 
 @pytest.fixture
 def played(tmp_path: Path) -> Iterator[Played]:
-    """An installation with money, in one transaction that is rolled back."""
-    path = tmp_path / "stoker.db"
-    migrate(path, tmp_path / "backups")
-    with closing(Store(path)) as store, store.write() as session:
-        made = Played(session, Home(tmp_path, tmp_path))
+    """An installation with money."""
+    with playing(tmp_path) as made:
         made.top_up(100_000 * MICRO)
         yield made
-        session.rollback()
 
 
 def served(played: Played, price: Price) -> str:
