@@ -69,6 +69,13 @@ def blocked(
     return found
 
 
+def shortfall(hour: int, missing: int, currency: str = "") -> str:
+    """Why there is not enough for a start that costs `hour` in its first hour, 0 where only tokens are billed."""
+    if not hour:
+        return "there is nothing left to pay for tokens"
+    return f"an hour costs {format_amount(hour)}{currency and f' {currency}'}, {format_amount(missing)} is missing"
+
+
 def sort_key(
     order: Sequence[str], prices: Mapping[str, Price], used_at: Callable[[str], int]
 ) -> Callable[[Deployment], tuple[int | str, ...]]:
@@ -121,9 +128,7 @@ def _unaffordable(deployment: Deployment, prices: Mapping[str, Price], funds: Fu
     hour = prices[deployment.variant_id].by_hour
     others = sum(amount for name, amount in funds.held.items() if name != deployment.id)
     missing = max(1, hour) - (funds.balance - others)
-    if missing <= 0:
-        return ""
-    return f"an hour costs {format_amount(hour)}, {format_amount(missing)} is missing"
+    return shortfall(hour, missing) if missing > 0 else ""
 
 
 def _up(deployment: Deployment) -> bool:
