@@ -165,6 +165,13 @@ class ImageSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelSettings:
+    """`[models]`: `remote_code` names the commits whose own code an engine may run, as `owner/name@COMMIT`."""
+
+    remote_code: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The whole of `config.toml`. Every field has a default, so an absent file is a valid one.
 
@@ -179,6 +186,7 @@ class Settings:
     hosts: Mapping[str, HostSettings] = field(default_factory=dict)
     simulated: Mapping[str, SimulatedSettings] = field(default_factory=dict)
     images: ImageSettings = field(default_factory=ImageSettings)
+    models: ModelSettings = field(default_factory=ModelSettings)
     keymap: Mapping[str, str] = field(default_factory=dict)
 
 

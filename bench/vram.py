@@ -206,15 +206,26 @@ def _compared(run: Run, component: str, mib: float, estimated: float) -> Compare
     return Compared(run.row["id"], run.row["engine"], component, mib * MIB, estimated, settled=not run.inferred)
 
 
+def carried(pairs: list[tuple[Run, Compared]]) -> Iterator[tuple[Compared, Compared]]:
+    """Numbers of two runs of one model family on one kind of GPU: would the first's error have told the second's?"""
+    for run, one in pairs:
+        for other_run, other in pairs:
+            kinds = [(r.setup.engine, r.row.get("gpu"), r.row.get("family")) for r in (run, other_run)]
+            if run.row["id"] != other_run.row["id"] and kinds[0] == kinds[1] and one.measured and one.estimated:
+                yield one, other
+
+
 def main() -> None:
-    """Print a figure for each engine and component."""
+    """Print a figure for each engine and component, and what came of scaling one run by the error of another."""
     if not DATA.is_dir():
         print(f"{DATA.name}: no measurements beside this repository, nothing to compare with", file=sys.stderr)
         return
     by_part: dict[tuple[str, str], list[Compared]] = defaultdict(list)
+    pairs: dict[tuple[str, str], list[tuple[Run, Compared]]] = defaultdict(list)
     for run in runs():
         for one in compared(run):
             by_part[one.engine, one.component].append(one)
+            pairs[run.setup.engine, one.component].append((run, one))
     for (engine, component), rows in sorted(by_part.items()):
         rows.sort(key=lambda one: abs(one.error))
         errors = [abs(one.error) * 100 for one in rows]
@@ -224,6 +235,18 @@ def main() -> None:
                 worst.setdefault(one.run, round(one.error * 100, 1))
         high = round(errors[min(len(errors) - 1, int(len(errors) * 0.9))], 2)
         figure(f"vram_{engine}_{component}", statistics.median(errors), "%", p90=high, runs=len(rows), worst=worst)
+    for (engine, component), found in sorted(pairs.items()):
+        plain, scaled = [], []
+        for one, other in carried(found):
+            plain.append(abs(other.error) * 100)
+            scaled.append(abs(other.estimated * one.measured / one.estimated / other.measured - 1) * 100)
+        if plain:
+            highs = [round(sorted(errors)[int(len(errors) * 0.9)], 2) for errors in (plain, scaled)]
+            median = round(statistics.median(plain), 2)
+            figure(
+                f"vram_scaled_{engine}_{component}", statistics.median(scaled), "%", p90=highs[1], as_it_is=median,
+                as_it_is_p90=highs[0], pairs=len(plain),
+            )  # fmt: skip
 
 
 if __name__ == "__main__":

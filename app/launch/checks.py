@@ -1,15 +1,15 @@
 """Pre-flight: named checks, each pass, warn or fail with code, reason and remedy."""
 
-import importlib.util
 import os
 import re
 import shutil
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Literal
 
+from app.domain.choice import Choice, Stage
 from app.domain.engines import CONTAINERS, Preset, check_flag, gpu_choice, nearest
 from app.domain.failures import CATALOGUE, StokerError
 from app.domain.hosts import SIMULATED
@@ -18,7 +18,8 @@ from app.domain.text import safe
 from app.domain.variant import FlagValue, ModelRef, VariantSpec
 from app.launch.fit import Fit
 from app.launch.images import admit
-from app.launch.models import at_hand
+from app.launch.machine import installed
+from app.launch.models import at_hand, kept_files, size_of
 from app.settings import Home, load_settings
 
 _FLAG = re.compile(r"[a-z0-9][a-z0-9-]*")
@@ -33,13 +34,17 @@ _TOTAL_CONTEXT = 2**31 - 1
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """The result of one check. `code` is of the catalogue, set unless it passed."""
+    """The result of one check. `code` is of the catalogue, set unless it passed.
+
+    `forcible` is a failure that rests on an estimate, or on a look that may be old: `--force` goes past it.
+    """
 
     name: str
     result: Literal["pass", "warn", "fail"]
     detail: str
     code: str | None = None
     remedy: str = ""
+    forcible: bool = False
 
     def error(self) -> StokerError:
         """The error that a failed check is."""
@@ -61,6 +66,11 @@ def from_error(name: str, error: StokerError) -> Check:
     return Check(name, "fail", error.message, error.code, error.remedy)
 
 
+def forced(check: Check) -> Check:
+    """The check with its failure made a warning, if it is one that may be."""
+    return replace(check, result="warn") if check.forcible and check.result == "fail" else check
+
+
 def check_name(name: str, taken: Collection[str]) -> Check:
     """The deployment's name is well formed and free."""
     if not valid_name(name):
@@ -70,21 +80,29 @@ def check_name(name: str, taken: Collection[str]) -> Check:
     return passed("name", f"`{name}` is free")
 
 
-def check_spec(spec: VariantSpec, presets: Mapping[str, Preset], home: Home) -> Iterator[Check]:
-    """Everything about a configuration that can be known before an engine is started."""
+def check_spec(
+    spec: VariantSpec, presets: Mapping[str, Preset], home: Home, choice: Choice | None = None
+) -> Iterator[Check]:
+    """Everything about a configuration that can be known before an engine is started.
+
+    `choice` is why it has its engine, where that was asked.
+    """
     preset = presets.get(spec.engine)
     if preset is None:
         near = nearest(spec.engine, list(presets))
         yield failed("engine", "CONFIG_INVALID", f"There is no engine `{spec.engine}`.", f"Did you mean `{near}`?")
         return
     boxed = spec.backend == CONTAINERS
-    yield _engine(preset, boxed)
-    yield _repository(spec.model, preset) if spec.model.source == "hub" else _model(spec.model, preset, home)
+    yield _engine(preset, boxed, choice)
+    left = spec.model.source == "hub" and not spec.model.files
+    yield _repository(spec.model, preset) if left else _model(spec.model, preset, choice, home)
     if at_hand(spec.model, home) is None:
-        yield _room(home, spec.model.size or 0)
+        yield _room(home, spec.model)
+    if spec.model.source == "hub" and spec.flags.get("trust-remote-code"):
+        yield _remote_code(spec.model, home)
     yield _backend(spec.backend)
     if boxed:
-        yield from _container(spec, preset, home)
+        yield from _container(spec, home)
     elif spec.backend == SIMULATED:
         yield _simulated(spec, home)
     elif spec.host or spec.image or spec.gpus:
@@ -98,30 +116,52 @@ def check_spec(spec: VariantSpec, presets: Mapping[str, Preset], home: Home) -> 
 
 
 def check_fit(found: Fit) -> Check:
-    """One replica fits the memory that is there: refused only if the machine could never hold it.
+    """One replica fits the memory that is there, as far as that can be estimated.
 
-    Weights are pages of their file, which the kernel may drop, and what others use now they may give back.
+    Of host memory only what the machine could never hold is refused: weights are pages of their file, which the kernel
+    may drop, and what others use now they may give back. A GPU gives nothing back, and whoever is there stays.
     """
-    need, most = found.estimate.total, found.estimate.band[1]
-    about = f"about {_gib(need)} GiB"
-    remedy = CATALOGUE["HOST_OOM"].remedy
+    code = "GPU_INCOMPATIBLE" if found.on_gpu else "HOST_OOM"
+    about = f"about {_gib(found.need)} GiB"
+    remedy = CATALOGUE[code].remedy
     if found.context:
         remedy = f"At most {found.context:,} tokens fit: `--ctx {found.context}`."
-    if need > found.total:
-        return failed("fit", "HOST_OOM", f"{about} are more than the {_gib(found.total)} GiB of this machine.", remedy)
-    if need > found.limit:
-        return Check("fit", "warn", f"{about}, {_gib(found.limit)} GiB may be used", "HOST_OOM", remedy)
-    if most > found.limit:
-        return Check("fit", "warn", f"{about}, close to the {_gib(found.limit)} GiB there are", "HOST_OOM", remedy)
-    return passed("fit", f"{about} of memory, estimated")
+    refused = f"{remedy} Estimated: `--force` tries it."
+    if found.need > found.total:
+        text = f"{about} are more than the {_gib(found.total)} GiB of {found.place}."
+        return Check("fit", "fail", text, code, refused, forcible=True)
+    if found.on_gpu and found.estimate.fits is False:
+        return Check("fit", "fail", f"{found.estimate.why}.", code, refused, forcible=True)
+    if found.need > found.limit:
+        return Check("fit", "warn", f"{about}, {_gib(found.limit)} GiB may be used", code, remedy)
+    if found.most > found.limit:
+        return Check("fit", "warn", f"{about}, close to the {_gib(found.limit)} GiB there are", code, remedy)
+    return passed("fit", f"{about} of {found.place if found.on_gpu else 'memory'}, {_known_by(found)}")
+
+
+def _known_by(found: Fit) -> str:
+    """How the figure is known: estimated, or as far as it was measured here."""
+    learnt = found.estimate.learnt
+    if learnt is None:
+        return "estimated"
+    return learnt.words if learnt.scope == "settings" else f"estimated, {learnt.words}"
 
 
 def _gib(size: int) -> str:
     return f"{size / 2**30:.1f}"
 
 
-def _container(spec: VariantSpec, preset: Preset, home: Home) -> Iterator[Check]:
-    """What only containers have: a host, an image that the policy lets in, GPUs."""
+def check_image(spec: VariantSpec, preset: Preset, home: Home) -> Check:
+    """The policy lets in the image that a container would run. Under `signed` the registry is asked."""
+    try:
+        images = () if preset.container is None else admit(home, spec, preset.container.images_for(spec))
+        return passed("image", f"{' or '.join(images)}; policy `{load_settings(home).images.policy}`")
+    except StokerError as error:
+        return from_error("image", error)
+
+
+def _container(spec: VariantSpec, home: Home) -> Iterator[Check]:
+    """What only containers have: a host, GPUs, and the least memory that one gets."""
     try:
         hosts = load_settings(home).hosts
         if spec.host is not None and spec.host not in hosts:
@@ -132,11 +172,6 @@ def _container(spec: VariantSpec, preset: Preset, home: Home) -> Iterator[Check]
     except StokerError as error:
         yield from_error("host", error)
         return
-    try:
-        images = () if preset.container is None else admit(home, spec, preset.container.images)
-        yield passed("image", f"{' or '.join(images)}; policy `{load_settings(home).images.policy}`")
-    except StokerError as error:
-        yield from_error("image", error)
     try:
         gpu_choice(spec.gpus)
         yield passed("gpus", spec.gpus or "none")
@@ -157,18 +192,29 @@ def _simulated(spec: VariantSpec, home: Home) -> Check:
     return failed("host", "CONFIG_INVALID", f"`{safe(spec.host or '', 80)}` is no simulated host.", remedy)
 
 
-def _engine(preset: Preset, boxed: bool) -> Check:
+def _engine(preset: Preset, boxed: bool, choice: Choice | None) -> Check:
     if boxed and preset.container is None:
         return failed("engine", "CONFIG_INVALID", f"{preset.name} has no image.", "Use `--backend process`.")
     if not boxed and not preset.command:
         return failed("engine", "CONFIG_INVALID", f"{preset.name} runs in containers.", "Use `--backend docker`.")
-    return passed("engine", f"{preset.name} in a container") if boxed else _installed(preset)
+    if not boxed and not installed(preset):
+        text = f"{preset.name} is not installed: no module `{preset.module}`."
+        return failed(
+            "engine", "ENTRYPOINT_MISSING", text, f"Install it: `{preset.install}`." if preset.install else ""
+        )
+    if choice is None or (choice.doubt is not None and choice.doubt.stage == Stage.FORMAT):
+        # What the format is, and who would take it, the model's own check says.
+        return passed("engine", f"{preset.name} in a container" if boxed else f"{preset.name} is installed")
+    return check_choice(choice)
 
 
-def _installed(preset: Preset) -> Check:
-    if preset.module is None or importlib.util.find_spec(preset.module) is not None:
-        return passed("engine", f"{preset.name} is installed")
-    return failed("engine", "ENTRYPOINT_MISSING", f"{preset.name} is not installed: no module `{preset.module}`.")
+def check_choice(choice: Choice) -> Check:
+    """The engine can serve the model here, and why it is this one; what it is only not made for may be tried."""
+    if choice.doubt is None:
+        return passed("engine", choice.reason)
+    remedy = choice.instead or "Choose another engine: `--engine E`."
+    text = f"{choice.doubt.place}: {choice.doubt.why}."
+    return Check("engine", "fail" if choice.refused else "warn", text, choice.doubt.code, remedy)
 
 
 def _repository(model: ModelRef, preset: Preset) -> Check:
@@ -178,30 +224,43 @@ def _repository(model: ModelRef, preset: Preset) -> Check:
     return passed("model", f"{model.name}, which {preset.name} fetches from the hub by itself")
 
 
-def _model(model: ModelRef, preset: Preset, home: Home) -> Check:
+def _model(model: ModelRef, preset: Preset, choice: Choice | None, home: Home) -> Check:
     found = at_hand(model, home)
-    if found is None:
+    if found is None and model.format in preset.formats:
         return Check("model", "warn", "not here yet, fetched from the hub first", "MUST_REDOWNLOAD")
-    path = Path(found.path)
-    if not path.is_file() and (model.format == "unknown" or not path.is_dir()):
+    path = Path(model.path if found is None else found.path)
+    if found is not None and not path.is_file() and (model.format == "unknown" or not path.is_dir()):
         return failed("model", "MODEL_NOT_FOUND", f"`{path}` is not a file.")
-    if not os.access(path, os.R_OK):
+    if found is not None and not os.access(path, os.R_OK):
         return failed("model", "MODEL_NOT_FOUND", f"`{path}` may not be read.", "Give yourself the right to read it.")
     if model.format in preset.formats:
         return passed("model", f"{model.name}, {model.format}")
     formats = " or ".join(preset.formats)
     if model.format == "unknown":
         return failed("model", "MODEL_LOAD_ERROR", f"`{path}` is no {formats} file.")
-    return failed(
-        "model", "ARCH_UNSUPPORTED", f"{preset.name} serves {formats}, not {model.format}.", f"Give a {formats} file."
-    )
+    text = f"{preset.name} serves {formats}, and this is {model.format}."
+    instead = "" if choice is None else choice.instead
+    return failed("model", "ARCH_UNSUPPORTED", text, instead or f"Give a {formats} file.")
 
 
-def _room(home: Home, size: int) -> Check:
-    folder = next(p for p in (home.models, *home.models.parents) if p.exists())
-    free = shutil.disk_usage(folder).free
+def _room(home: Home, model: ModelRef) -> Check:
+    size, place = model.size or 0, home.models
+    if model.files:
+        place = Path(model.folder)
+        size = sum(file.size for file, path in kept_files(model) if size_of(path) != file.size)
+    free = shutil.disk_usage(next(p for p in (place, *place.parents) if p.exists())).free
     text = f"{size / 1e6:,.0f} MB to fetch, {free / 1e6:,.0f} MB free"
     return passed("disk", text) if free > size else failed("disk", "DISK_FULL", text)
+
+
+def _remote_code(model: ModelRef, home: Home) -> Check:
+    """Code that comes with a model runs only at the commit that somebody has read."""
+    name = f"{model.repo}@{model.revision or 'COMMIT'}"
+    if name in load_settings(home).models.remote_code:
+        return passed("code", f"the code of {safe(name, 150)} is allowed")
+    text = f"{safe(model.repo, 100)} would run code of its own, which is not allowed."
+    remedy = f'Read it at that commit, then allow it in config.toml: [models] remote_code = ["{safe(name, 150)}"].'
+    return failed("code", "CODE_NOT_ALLOWED", text, remedy)
 
 
 def _memory(limit: int, weights: int) -> Check:

@@ -1,57 +1,98 @@
-"""Whether a configuration fits this machine's memory, known before it is started: llama.cpp on the processor."""
+"""Whether a configuration fits where it would run, known before it is started: GPUs, or this machine's memory."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
+from app.domain.engines import CONTAINERS
 from app.domain.failures import StokerError
-from app.domain.variant import VariantSpec
-from app.domain.vram.estimate import estimate
+from app.domain.variant import ModelRef, VariantSpec
+from app.domain.vram.estimate import ENGINES, estimate
 from app.domain.vram.gpus import Gpu
 from app.domain.vram.setup import Estimate, Setup
 from app.domain.vram.solve import largest_context
-from app.launch.facts import ModelFacts, from_gguf
+from app.launch.cards import cards
+from app.launch.facts import ModelFacts, from_folder, from_gguf, learn
 from app.launch.memory import ADDRESS_SPACE, PER_CORE
 from app.launch.models import at_hand
 from app.settings import Home
+from app.store.peaks import of_kind
 
-_ENGINE = "llama.cpp"
+_ON_CPU = "llama.cpp"
+"""The engine whose memory is known where there is no GPU."""
+_TENSOR = ("tensor-parallel-size", "tp-size", "tp")
+_PIPELINE = ("pipeline-parallel-size", "pp-size", "pp")
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """What one replica takes, and what there is: bytes of memory in all and available now.
+    """What one replica takes, of what, and how that was asked.
 
-    `limit` is the least of what is available and what a replica's own limit leaves for its buffers; `context` is the
-    largest that fits there.
+    `place` is `this machine`, or the names of GPUs. Bytes of memory there, of the smallest GPU where there are several:
+    `total` in all, `limit` what may be used: what is free, or what a replica's own limit leaves for its buffers.
+    `context` is the largest that fits there.
     """
 
+    place: str
+    facts: ModelFacts
+    setup: Setup
     estimate: Estimate
     limit: int
     total: int
     context: int
 
+    @property
+    def on_gpu(self) -> bool:
+        """Whether it is the memory of GPUs."""
+        return not self.setup.gpus[0].host
+
+    @property
+    def need(self) -> int:
+        """Bytes of the GPU that takes most, or of this machine's memory."""
+        return max(part.total for part in self.estimate.per_gpu)
+
+    @property
+    def most(self) -> int:
+        """The same at the upper edge of what is estimated."""
+        return int(self.need * self.estimate.band[1] / max(1, self.estimate.total))
+
 
 def fit(spec: VariantSpec, home: Home) -> Fit | None:
-    """How `spec` fits; None where that is not known: another engine or backend, or a model that is not here yet.
+    """How `spec` fits; None where that is not known: another engine, a model that is not here, GPUs not looked at yet.
 
-    Raises MODEL_LOAD_ERROR, ARCH_UNSUPPORTED or MODEL_NOT_FOUND for a file that cannot be understood, BAD_FLAG and
-    CONFIG_INVALID for settings that cannot.
+    Raises MODEL_LOAD_ERROR, ARCH_UNSUPPORTED or MODEL_NOT_FOUND for a model that cannot be understood, what the hub
+    says of one that is there, BAD_FLAG and CONFIG_INVALID for settings that cannot be.
     """
-    found = at_hand(spec.model, home)
-    if spec.backend != "process" or spec.engine != _ENGINE or spec.model.format != "gguf" or found is None:
+    model = spec.model
+    if spec.engine not in ENGINES or (model.source != "hub" and at_hand(model, home) is None):
         return None
-    facts = _facts(found.path)
+    if spec.gpus:
+        chosen = cards(home, spec.host, spec.gpus) if spec.backend == CONTAINERS else ()
+        names = " and ".join(dict.fromkeys(card.name for card in chosen))
+        return _fit(f"{spec.host}, {names}" if spec.host else names, spec, home, chosen) if chosen else None
+    if spec.host or spec.engine != _ON_CPU or model.format != "gguf":
+        return None
     total, available = memory()
     limit = available
-    if spec.memory_limit is not None:  # one of address space, of which the program maps more than it keeps
+    if spec.memory_limit is not None and spec.backend == CONTAINERS:
+        limit = min(available, spec.memory_limit)
+    elif spec.memory_limit is not None:  # one of address space, of which the program maps more than it keeps
         limit = min(available, max(0, spec.memory_limit - ADDRESS_SPACE - PER_CORE * (os.cpu_count() or 1)))
-    setup = _setup(spec, Gpu("this machine", limit, host=True))
+    return _fit("this machine", spec, home, (Gpu("this machine", total, free=limit, host=True),))
+
+
+def _fit(place: str, spec: VariantSpec, home: Home, gpus: tuple[Gpu, ...]) -> Fit:
+    facts = known_facts(spec.model, home)
+    measured = of_kind(home.store, spec.engine, facts.shape.kind, facts.weights.quantisation)
+    setup = replace(_setup(spec, gpus), peaks=measured)
     return Fit(
+        place,
+        facts,
+        setup,
         estimate=estimate(facts.shape, facts.weights, setup),
-        limit=limit,
-        total=total,
+        limit=min(gpu.room for gpu in gpus),
+        total=min(gpu.total for gpu in gpus),
         context=largest_context(facts.shape, facts.weights, setup) or 0,
     )
 
@@ -68,21 +109,52 @@ def memory(table: Path = Path("/proc/meminfo")) -> tuple[int, int]:
         return found.total, found.available
 
 
-def _setup(spec: VariantSpec, host: Gpu) -> Setup:
+def _setup(spec: VariantSpec, gpus: tuple[Gpu, ...]) -> Setup:
+    """What is asked of the engine. llama.cpp divides layers among all GPUs that it sees; the others do as they are
+    told."""
     ubatch = spec.flags.get("ubatch-size")
+    share = spec.flags.get("gpu-memory-utilization", spec.flags.get("mem-fraction-static"))
     return Setup(
-        engine=_ENGINE,
+        engine=spec.engine,
         context=spec.context,
         seqs=spec.seqs,
-        gpus=(host,),
+        gpus=gpus,
+        tensor=1 if spec.engine == _ON_CPU else _split(spec, _TENSOR),
+        pipeline=len(gpus) if spec.engine == _ON_CPU else _split(spec, _PIPELINE),
         kv_type=spec.kv_type,
+        utilisation=_share(share) if isinstance(share, str) else None,
         ubatch=int(ubatch) if isinstance(ubatch, str) and ubatch.isdecimal() and 0 < len(ubatch) < 8 else None,
         flash_attention=spec.flags.get("flash-attn") != "off",
         flags=spec.flags,
     )
 
 
-def _facts(path: str) -> ModelFacts:
+def _split(spec: VariantSpec, names: tuple[str, ...]) -> int:
+    text = next((value for name in names if isinstance(value := spec.flags.get(name), str)), "1")
+    return int(text) if text.isascii() and text.isdecimal() and 0 < len(text) < 5 and int(text) else 1
+
+
+def _share(text: str) -> float | None:
+    try:
+        share = float(text)
+    except ValueError:
+        return None
+    return share if 0 < share <= 1 else None
+
+
+def known_facts(model: ModelRef, home: Home) -> ModelFacts:
+    """What a model holds, by its files, or by what the hub says of it as long as they are not here. Raises what `fit`
+    raises for a model."""
+    found = at_hand(model, home)
+    if model.source != "hub" or (found is not None and model.files):
+        return facts_of((found or model).path)
+    return _learnt(
+        model.repo, home, model.files[0].name if model.files and model.format == "gguf" else None, model.revision
+    )
+
+
+def facts_of(path: str) -> ModelFacts:
+    """What a file or folder of this machine holds. Raises MODEL_NOT_FOUND and MODEL_LOAD_ERROR."""
     try:
         facts = Path(path).stat()
     except OSError as error:
@@ -91,6 +163,12 @@ def _facts(path: str) -> ModelFacts:
 
 
 @lru_cache(maxsize=8)
+def _learnt(repo: str, home: Home, file: str | None, revision: str | None) -> ModelFacts:
+    """What the hub says; asked once, since a form asks at every key. What it refuses is asked again."""
+    return learn(repo, home, file, revision)
+
+
+@lru_cache(maxsize=8)
 def _read(path: str, _size: int, _changed: int) -> ModelFacts:
     """The facts of a file as it is now: a form asks at every key."""
-    return from_gguf(Path(path))
+    return from_folder(Path(path)) if Path(path).is_dir() else from_gguf(Path(path))

@@ -2,27 +2,33 @@
 
 import os
 import sys
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from app.domain.choice import Choice, Traits, choose
 from app.domain.containers import docker_run
-from app.domain.engines import CONTAINERS, Preset, compute_threads, render_command
+from app.domain.engines import CONTAINERS, PROCESS, Preset, compute_threads, render_command
 from app.domain.failures import StokerError
 from app.domain.hosts import SIMULATED
 from app.domain.money import FREE, Price
-from app.domain.variant import FlagValue, VariantSpec
-from app.launch.checks import Check, check_fit, check_name, check_spec, from_error
+from app.domain.sizes import Size
+from app.domain.variant import FlagValue, ModelRef, VariantSpec
+from app.launch.asking import Question, ask_all
+from app.launch.checks import Check, check_fit, check_image, check_name, check_spec, forced, from_error
 from app.launch.fit import Fit, fit
+from app.launch.hub import of_shell
+from app.launch.machine import ANYWHERE, machine_of
 from app.launch.models import resolve, slug
 from app.launch.money import check_balance, check_plan
 from app.launch.options import Options
+from app.launch.pinned import carried, pin_model
 from app.launch.pinning import pin
 from app.launch.pricing import price_now, price_of_change
+from app.launch.sizing import size_up, sized
+from app.launch.smart import place
+from app.launch.traits import traits_of
 from app.settings import Home, load_settings
-
-DEFAULT_ENGINE = "llama.cpp"
-DEFAULT_BACKEND = "process"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +36,8 @@ class Plan:
     """What would be launched. `spec` is None when the model could not be found; `command` is what would be started.
 
     `base` is what a name is made from where none was given, `fit` how one replica fits this machine if that is known.
+    `sizes` are those that it may have there. `choice` is why that engine, and why not the others. `waiting` are the
+    checks that have not ended yet, by name: none in a plan that is whole.
     """
 
     name: str
@@ -39,6 +47,9 @@ class Plan:
     command: tuple[str, ...] = ()
     base: str = ""
     fit: Fit | None = None
+    sizes: tuple[Size, ...] = ()
+    choice: Choice | None = None
+    waiting: tuple[str, ...] = ()
 
     @property
     def failure(self) -> Check | None:
@@ -59,7 +70,7 @@ class Plan:
         return {
             "ok": self.failure is None,
             "checks": [
-                {"name": c.name, "result": c.result, "code": c.code, "detail": c.detail, "remedy": c.remedy}
+                {"name": c.name, "result": c.result, "code": c.code, "detail": self._told(c), "remedy": c.remedy}
                 for c in self.checks
             ],
             "estimate": None if self.fit is None else self.fit.estimate.to_json(self.fit.context),
@@ -67,54 +78,120 @@ class Plan:
             "price_per_hour_micro": 0 if self.spec is None else self.spec.price.by_hour * self.replicas,
         }
 
+    def _told(self, check: Check) -> str:
+        """All that there is to say of a check, where nothing stands beside it."""
+        others = self.choice.others if check.name == "engine" and self.choice is not None else ()
+        return "; ".join((check.detail, *others))
 
-def plan_launch(options: Options, home: Home, presets: Mapping[str, Preset], taken: Collection[str]) -> Plan:
-    """The plan of a new deployment. `taken` are the names in use; without a name one is made from the model's."""
+
+Watch = Callable[[Plan], None]
+
+
+def plan_launch(
+    options: Options, home: Home, presets: Mapping[str, Preset], taken: Collection[str], watch: Watch | None = None
+) -> Plan:
+    """The plan of a new deployment. `taken` are the names in use; without a name one is made from the model's.
+
+    `watch` is told the plan as far as it is known, again and again while its checks end.
+    """
+    options = of_shell(options, home)
     try:
         model = resolve(options.model or "", home)
     except StokerError as error:
         checks = [] if options.name is None else [check_name(options.name, taken)]
         return Plan(options.name or "", options.replicas or 1, (*checks, from_error("model", error)))
-    engine = options.engine or DEFAULT_ENGINE
-    preset = presets.get(engine)
+    if watch is not None and model.source == "hub":
+        watch(Plan(options.name or "", options.replicas or 1, (), waiting=("hub",)))
+    model, hub = pin_model(model, options, home, presets)
+    traits = traits_of(model, home)
+    choice = _choose(options, traits, home, presets)
+    preset = presets.get(options.engine or choice.engine)
     spec = VariantSpec(
         model=model,
-        engine=engine,
-        backend=DEFAULT_BACKEND,
-        context=preset.context if preset else 0,
+        engine=options.engine or choice.engine,
+        backend=choice.backend,
+        context=min(preset.context, traits.context or preset.context) if preset else 0,
         seqs=preset.seqs if preset else 0,
         kv_type=preset.kv_types[0] if preset else "",
+        gpus=choice.gpus if choice.backend == CONTAINERS else None,
     )
     base = slug(model)
     name = options.name if options.name is not None else free_name(base, taken)
-    merged, pinned = pin(_merge(spec, options, home), options.image)
-    priced, unpriced = _priced(merged, lambda: price_now(merged, home))
-    first = (check_name(name, taken), *pinned, *unpriced)
-    plan = _finish(name, options.replicas or 1, priced, presets, home, first)
-    return replace(plan, base=base)
+    replicas = options.replicas or 1
+    checks = [check_name(name, taken), *hub]
+    usual = wanted = _merge(spec, options, home)
+    if options.size is not None and preset is not None:
+        try:
+            wanted = _merge(sized(usual, options.size, preset, home), options, home)
+        except StokerError as error:
+            checks.append(from_error("size", error))
+    placed, offered = place(wanted, options, home, presets)
+    priced, unpriced = _priced(placed, lambda: price_now(placed, home))
+    if priced.smart is not None:
+        choice = _kept(priced, home, presets)
+    draft = Plan(name, replicas, (*checks, *offered, *unpriced), base=base, choice=choice)
+    return _check(draft, priced, presets, home, _Manner(replicas, options, watch, usual))
 
 
 def plan_change(
     options: Options, home: Home, presets: Mapping[str, Preset], name: str, spec: VariantSpec, replicas: int
 ) -> Plan:
     """The plan of a change to deployment `name`, which runs `spec`; what the options leave out stays as it is."""
+    options = of_shell(options, home)
     try:
-        model = spec.model if options.model is None else resolve(options.model, home)
+        model, hub = _changed_model(options, home, presets, spec)
     except StokerError as error:
         return Plan(name, options.replicas or replicas, (from_error("model", error),))
     merged = _merge(replace(spec, model=model, engine=options.engine or spec.engine), options, home)
-    merged, pinned = pin(merged, options.image)
-    priced, unpriced = _priced(merged, lambda: price_of_change(spec, merged, home))
+    placed, offered = place(merged, options, home, presets)
+    priced, unpriced = _priced(placed, lambda: price_of_change(spec, placed, home))
     # What runs is paid for already: only what is added to it is not.
     wanted = options.replicas or replicas
-    return _finish(name, wanted, priced, presets, home, (*pinned, *unpriced), max(0, wanted - replicas))
+    draft = Plan(name, wanted, (*hub, *offered, *unpriced), choice=_kept(priced, home, presets))
+    return _check(draft, priced, presets, home, _Manner(max(0, wanted - replicas), options))
 
 
 def plan_variant(
     name: str, spec: VariantSpec, replicas: int, presets: Mapping[str, Preset], home: Home, added: int = 0
 ) -> Plan:
     """The plan of running `spec` as deployment `name`, which exists, with `added` replicas more than it has."""
-    return _finish(name, replicas, spec, presets, home, (), added)
+    return _check(Plan(name, replicas, ()), spec, presets, home, _Manner(added))
+
+
+def _changed_model(
+    options: Options, home: Home, presets: Mapping[str, Preset], spec: VariantSpec
+) -> tuple[ModelRef, tuple[Check, ...]]:
+    """The model of a change: another one, another file or revision of the same, or the present one."""
+    if options.model is None and not (spec.model.repo and (options.quant or options.file or options.revision)):
+        return spec.model, ()
+    return pin_model(resolve(options.model or spec.model.repo, home), options, home, presets)
+
+
+def _choose(options: Options, traits: Traits, home: Home, presets: Mapping[str, Preset]) -> Choice:
+    """The engine for what is asked for; among all of them, or those that were left."""
+    backend = options.backend or _backend(options, home) or None
+    if options.smart:  # wherever it is, so no machine rules anything out
+        return _chosen(traits, ANYWHERE, None, options.engine, None, home, presets)
+    return _chosen(traits, options.host, backend, options.engine, options.gpus, home, presets)
+
+
+def _kept(spec: VariantSpec, home: Home, presets: Mapping[str, Preset]) -> Choice:
+    """What is to be said of the engine that a deployment has."""
+    return _chosen(traits_of(spec.model, home), spec.host, spec.backend, spec.engine, spec.gpus, home, presets)
+
+
+def _chosen(
+    traits: Traits,
+    host: str | None,
+    backend: str | None,
+    engine: str | None,
+    gpus: str | None,
+    home: Home,
+    presets: Mapping[str, Preset],
+) -> Choice:
+    if backend == SIMULATED:  # where programs of this machine play those of the host
+        host, backend = None, PROCESS
+    return choose(traits, machine_of(host, home, presets), presets, engine=engine, backend=backend, gpus=gpus)
 
 
 def free_name(base: str, taken: Collection[str]) -> str:
@@ -155,42 +232,89 @@ def _merge(spec: VariantSpec, options: Options, home: Home) -> VariantSpec:
 
 def _backend(options: Options, home: Home) -> str:
     """The backend that the options imply, empty for none."""
+    if options.smart:
+        return ""
     if options.host in load_settings(home).simulated:
         return SIMULATED
     return CONTAINERS if options.host or options.image or options.gpus else ""
 
 
-def _finish(
-    name: str,
-    replicas: int,
-    spec: VariantSpec,
-    presets: Mapping[str, Preset],
-    home: Home,
-    checks: tuple[Check, ...],
-    added: int | None = None,
-) -> Plan:
-    settings = load_settings(home)
-    price = FREE if added == 0 else spec.price
-    money = check_balance(home, settings, price, replicas if added is None else added)
-    checks = (*checks, *check_spec(spec, presets, home), money, check_plan(home, settings, name, replicas, spec.mode))
-    command: tuple[str, ...] = ()
-    found: Fit | None = None
-    if all(check.result != "fail" for check in checks):
-        found, check = _fit(spec, home)
-        checks = (*checks, *check)
-        threads = compute_threads(os.cpu_count())
-        command = render_command(presets[spec.engine], spec, name, sys.executable, threads)
-        command = docker_run(presets[spec.engine], spec, command)
-    return Plan(name, replicas, checks, spec, command, fit=found)
+@dataclass(frozen=True, slots=True)
+class _Manner:
+    """How a plan is checked: how many replicas are to be paid for beyond those that run, what was asked for (None:
+    nothing new), who watches, and what it would be without a size, if its sizes are wanted."""
+
+    added: int
+    options: Options | None = None
+    watch: Watch | None = None
+    usual: VariantSpec | None = None
+
+
+@dataclass(slots=True)
+class _Found:
+    """The configuration, with what its questions find out beside their checks."""
+
+    spec: VariantSpec
+    fit: Fit | None = None
+    sizes: tuple[Size, ...] = ()
+
+
+def _check(draft: Plan, spec: VariantSpec, presets: Mapping[str, Preset], home: Home, manner: _Manner) -> Plan:
+    """`draft` with all its checks: at once those that this machine knows, side by side those that may take a while."""
+    spec = carried(spec, presets)
+    found = _Found(spec)
+    local = tuple(check_spec(spec, presets, home, draft.choice))
+    questions = _questions(draft, found, presets, home, manner, all(check.result != "fail" for check in local))
+
+    def so_far(checks: tuple[Check, ...], waiting: tuple[str, ...]) -> Plan:
+        every = (*draft.checks, *local, *checks)
+        if manner.options is not None and manner.options.force:
+            every = tuple(map(forced, every))
+        plan = replace(draft, checks=every, spec=found.spec, fit=found.fit, sizes=found.sizes, waiting=waiting)
+        return plan if plan.failure else replace(plan, command=_command(found.spec, presets, draft.name))
+
+    def told(checks: tuple[Check, ...], waiting: tuple[str, ...]) -> None:
+        if manner.watch is not None:
+            manner.watch(so_far(checks, waiting))
+
+    told((), tuple(question.name for question in questions))
+    return so_far(ask_all(questions, told), ())
+
+
+def _questions(
+    draft: Plan, found: _Found, presets: Mapping[str, Preset], home: Home, manner: _Manner, sound: bool
+) -> list[Question]:
+    """What has to be asked elsewhere or reckoned out; of the configuration only if it is `sound` as far as it shows."""
+    settings, spec, options = load_settings(home), found.spec, manner.options
+    price = FREE if manner.added == 0 else spec.price
+
+    def image() -> Iterator[Check]:
+        if options is not None:
+            found.spec, checks = pin(spec, options.image)
+            yield from checks
+        yield check_image(found.spec, presets[spec.engine], home)
+
+    def fits() -> Iterable[Check]:
+        found.fit, checks = _fit(spec, home)
+        if manner.usual is not None and found.fit is not None:
+            found.sizes = size_up(manner.usual, presets[spec.engine], home)
+        return checks
+
+    return [
+        *([Question("image", image)] if sound and spec.backend == CONTAINERS else []),
+        Question("balance", lambda: [check_balance(home, settings, price, manner.added)]),
+        Question("plan", lambda: [check_plan(home, settings, draft.name, draft.replicas, spec.mode)]),
+        *([Question("fit", fits)] if sound else []),
+    ]
+
+
+def _command(spec: VariantSpec, presets: Mapping[str, Preset], name: str) -> tuple[str, ...]:
+    preset = presets[spec.engine]
+    return docker_run(preset, spec, render_command(preset, spec, name, sys.executable, compute_threads(os.cpu_count())))
 
 
 def _fit(spec: VariantSpec, home: Home) -> tuple[Fit | None, list[Check]]:
-    """How `spec` fits this machine, and the check that says so; what cannot be estimated is only a warning.
-
-    Nothing is said of another host's memory, of a GPU's, or of weights that are not here.
-    """
-    if spec.host or spec.gpus or spec.model.source == "hub":
-        return None, []
+    """How `spec` fits, and the check that says so; what cannot be estimated is only a warning."""
     try:
         found = fit(spec, home)
     except StokerError as error:

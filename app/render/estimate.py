@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from app.domain.vram.estimate import is_close
 from app.domain.vram.gpus import GIB, Gpu
 from app.domain.vram.setup import Component, Estimate, Setup
 from app.render.cells import Cell, Line, Tone, line
@@ -24,11 +25,14 @@ class Solved(Protocol):
     def quantisation(self) -> str | None: ...
     @property
     def layers(self) -> int | None: ...
+    @property
+    def larger(self) -> Gpu | None: ...
 
 
 def estimate_lines(title: str, setup: Setup, found: Estimate, solved: Solved) -> list[Line]:
     """What `estimate` prints."""
-    lines = [line(Cell(title, "accent"), Cell("   estimated, not measured", "dim")), ()]
+    known = "measured here" if _measured(found) else "estimated, not measured"
+    lines = [line(Cell(title, "accent"), Cell(f"   {known}", "dim")), ()]
     for rank, part in enumerate(found.per_gpu):
         if rank and (part, setup.gpu(rank)) == (found.per_gpu[rank - 1], setup.gpu(rank - 1)):
             continue
@@ -37,15 +41,28 @@ def estimate_lines(title: str, setup: Setup, found: Estimate, solved: Solved) ->
     if found.host:
         lines.append(line(f"{'host':9}{_gib(found.host)} GiB of weights stay in host memory"))
     lines += [(), *_verdict(setup, found, solved)]
-    lines.append(line(Cell(f"{'basis':9}weights from {_BASES[found.basis]}", "dim")))
+    lines.append(line(Cell(f"{'basis':9}{basis(found)}", "dim")))
     return lines
+
+
+def basis(found: Estimate) -> str:
+    """Where the figures come from, in words."""
+    weights = f"weights from {_BASES[found.basis]}"
+    return weights if found.learnt is None else f"{weights}; {found.learnt.words}"
 
 
 def memory_lines(found: Estimate, limit: int) -> list[Line]:
     """A bar of what one replica takes of `limit` bytes of this machine's memory, and its components under it."""
     tone: Tone = "bad" if found.total > limit else "look" if found.band[1] > limit else "good"
     off = (found.band[1] - found.band[0]) / 2
-    return part_lines("MEMORY", found.per_gpu[0], limit, off, "free here", tone)
+    return part_lines(
+        "MEMORY", found.per_gpu[0], limit, off, "measured here" if _measured(found) else "free here", tone
+    )
+
+
+def _measured(found: Estimate) -> bool:
+    """Whether a start with these very settings was measured here."""
+    return found.learnt is not None and found.learnt.scope == "settings"
 
 
 def bar(part: Component, of: int, width: int = _BAR) -> str:
@@ -81,7 +98,8 @@ def part_lines(label: str, part: Component, size: int, off: float, named: str, t
 
 
 def _of_gpu(rank: int, part: Component, gpu: Gpu | None, found: Estimate, alike: int) -> list[Line]:
-    label = "memory" if gpu is None and len(found.per_gpu) == 1 else f"GPU {rank}" if alike == 1 else f"{alike} GPUs"
+    whole = (gpu is None and len(found.per_gpu) == 1) or (gpu is not None and gpu.host)
+    label = "memory" if whole else f"GPU {rank}" if alike == 1 else f"{alike} GPUs"
     off = (found.band[1] - found.band[0]) / 2 / len(found.per_gpu)
     tone: Tone = "bad" if found.fits is False else "good" if found.fits else "plain"
     size = part.total if gpu is None else gpu.room
@@ -91,7 +109,7 @@ def _of_gpu(rank: int, part: Component, gpu: Gpu | None, found: Estimate, alike:
 def _verdict(setup: Setup, found: Estimate, solved: Solved) -> list[Line]:
     lines = []
     if found.fits is not None:
-        close = found.fits and _close(setup, found)
+        close = is_close(found, setup)
         word = "it fits" if found.fits else f"it does not fit: {found.why}"
         cell = Cell(
             word + (", but the error band reaches beyond the memory" if close else ""), _tone(found.fits, close)
@@ -110,13 +128,6 @@ def _tone(fits: bool, close: bool) -> Tone:
     return "look" if close else "good" if fits else "bad"
 
 
-def _close(setup: Setup, found: Estimate) -> bool:
-    """Whether a GPU's share of the upper edge passes what it has."""
-    factor = found.band[1] / max(1, found.total)
-    rooms = [(part.total, setup.gpu(rank)) for rank, part in enumerate(found.per_gpu)]
-    return any(gpu is not None and total * factor > gpu.room for total, gpu in rooms)
-
-
 def _solutions(solved: Solved) -> Sequence[tuple[str, str]]:
     rows = []
     if solved.context is not None:
@@ -127,6 +138,8 @@ def _solutions(solved: Solved) -> Sequence[tuple[str, str]]:
         rows.append(("quant", f"{solved.quantisation} is the best that fits"))
     if solved.layers is not None:
         rows.append(("layers", f"{solved.layers} may be on the GPU (n-gpu-layers)"))
+    if solved.larger is not None:
+        rows.append(("larger", f"{solved.larger.name}, {_gib(solved.larger.total)} GiB, takes it with room to spare"))
     return rows
 
 

@@ -43,10 +43,11 @@ def unbilled(ask: Ask) -> list[Unbilled]:
     """What flex deployments have run up since their meters moved last; those that have nothing new are left out.
 
     The order is that of arrival in the store (`rowid`), not of the ids: a request that began early may come in late.
-    No row is ever deleted, so its place stays; a place is found again by its id, which a copied store keeps.
+    A request that reached an engine is never deleted, so its place stays; a place is found again by its id, which a
+    copied store keeps.
     """
     meters = {row[0]: row for row in ask("SELECT deployment_id, request_id, carried, longest_us FROM token_meters", ())}
-    newest = next(iter(ask("SELECT id FROM requests ORDER BY rowid DESC LIMIT 1", ())), ("",))[0]
+    newest = next(iter(ask(_NEWEST, ())), ("",))[0]
     found = []
     for (deployment_id,) in list(ask(_DEPLOYMENTS, ())):
         _, last, carried, longest = meters.get(deployment_id, (deployment_id, "", 0, 0))
@@ -79,9 +80,10 @@ def _since(ask: Ask, deployment_id: str, last: str, carried: int, longest: int, 
     rows = [Usage(*row) for row in ask(_AFTER, (deployment_id, last, AT_ONCE))]
 
     @cache
-    def price_of(variant_id: str) -> Price:
-        ((spec,),) = ask("SELECT spec FROM variants WHERE id = ?", (variant_id,))
-        return Price(**json.loads(spec)["price"])
+    def price_of(attempt_id: str) -> Price:
+        ((spec, placement),) = ask(_PRICED, (attempt_id,))
+        hour = None if placement is None else json.loads(placement)["price"]
+        return Price(**json.loads(spec)["price"]).placed(hour)
 
     def before(attempt_id: str, since: int) -> Iterable[Span]:
         oldest = first_ulid(max(0, since - longest - _SLACK_US))
@@ -92,18 +94,24 @@ def _since(ask: Ask, deployment_id: str, last: str, carried: int, longest: int, 
     return Unbilled(deployment_id, made, left, end, max([longest, *(row.duration_us for row in rows)]))
 
 
+# Not one that was refused: those are deleted in time.
+_NEWEST = "SELECT id FROM requests WHERE attempt_id IS NOT NULL ORDER BY rowid DESC LIMIT 1"
 _DEPLOYMENTS = """
     SELECT DISTINCT deployment_id FROM variants WHERE json_extract(spec, '$.price.basis') IN ('use', 'token')
 """
 # The sign keeps SQLite from the index by deployment: by row number there is only what is new to look at.
 _AFTER = """
-    SELECT r.id, i.variant_id, r.attempt_id, r.started_at, coalesce(r.duration_us, 0), r.tokens_in, r.tokens_out,
+    SELECT r.id, r.attempt_id, r.started_at, coalesce(r.duration_us, 0), r.tokens_in, r.tokens_out,
            r.estimated
     FROM requests r JOIN instances i ON i.id = r.instance_id JOIN variants v ON v.id = i.variant_id
     WHERE +r.deployment_id = ? AND r.attempt_id IS NOT NULL
       AND r.rowid > coalesce((SELECT rowid FROM requests WHERE id = ?), 0)
       AND json_extract(v.spec, '$.price.basis') IN ('use', 'token')
     ORDER BY r.rowid LIMIT ?
+"""
+_PRICED = """
+    SELECT v.spec, a.placement FROM attempts a
+    JOIN instances i ON i.id = a.instance_id JOIN variants v ON v.id = i.variant_id WHERE a.id = ?
 """
 _BEFORE = """
     SELECT started_at, started_at + duration_us FROM requests

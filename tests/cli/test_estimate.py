@@ -5,7 +5,16 @@ from typing import Any
 
 import pytest
 
+from app.domain.vram.gpus import Gpu
+from app.domain.vram.learning import settings_of
+from app.domain.vram.peak import Peak
+from app.domain.vram.printed import Taken
+from app.domain.vram.setup import Setup
+from app.launch.facts import from_gguf
+from app.store import peaks
+from app.store.write import Store
 from bench import vram
+from tests.cli import rows
 from tests.cli.conftest import Stoker
 from tests.domain.vram.configs import LLAMA
 from tests.launch.weights_files import small_gguf
@@ -122,12 +131,57 @@ def test_a_person_sees_a_bar_and_a_verdict(stoker: Stoker, config: str) -> None:
     assert "may be on the GPU" in out
 
 
+def test_the_next_larger_gpu_is_named_where_it_does_not_fit_or_is_close(stoker: Stoker, config: str) -> None:
+    def out(gpu: str, context: str) -> str:
+        words = ("--engine", "llama.cpp", "--gpu", gpu, "--ctx", context)
+        return stoker("estimate", "m", "--config", config, *words).out
+
+    assert "larger   RTX 5060 TI, 15.5 GiB, takes it with room to spare" in out("RTX 3060", "4096")
+    assert "larger   L4, 22.0 GiB" in out("RTX 3060", "16384")
+    assert "larger" not in out("RTX 4090", "4096")
+    close = out("RTX 4090", "70000")
+    assert "the error band reaches beyond the memory" in close
+    assert "larger   RTX 5090, 31.4 GiB" in close
+
+
 def test_a_file_is_read_by_its_header(stoker: Stoker, tmp_path: Path) -> None:
     path = tmp_path / "m.gguf"
     path.write_bytes(small_gguf())
     found = stoker.json("estimate", str(path))
     assert found["basis"] == "headers"
     assert stoker.json("estimate", str(path), "--weights-bytes", "100000")["basis"] == "given"
+
+
+def test_what_was_measured_here_is_used_and_said(stoker: Stoker, store: Store, tmp_path: Path) -> None:
+    path = tmp_path / "m.gguf"
+    path.write_bytes(small_gguf())
+    words = ("estimate", str(path), "--gpu", "host", "--ctx", "512")
+    plain = stoker.json(*words)
+    assert "measured" not in plain
+    facts = from_gguf(path)
+    host = Setup("llama.cpp", 512, gpus=(Gpu("host", GIB, host=True),))
+    start = rows.instance(store, rows.launch(store)).attempt_id or ""
+    kind = (facts.shape.kind, facts.weights.quantisation, "host", int(facts.weights.total))
+    part = plain["per_gpu"][0]
+    taken = Taken(part["weights"], part["kv"], None, part["activation"], total=plain["total"] + 2**20)
+    with store.write() as session:
+        peaks.record(session, Peak(start, "llama.cpp", "1", *kind, settings_of(host), (taken,), busy=True, at=1))
+    found = stoker.json(*words)
+    assert found["total"] == plain["total"] + 2**20
+    assert found["measured"] == {"scope": "settings", "starts": 1, "busy": True}
+    out = stoker(*words).out
+    assert "measured here at 1 start with these settings, under load" in out
+    assert "estimated, not measured" not in out
+    other = stoker("estimate", str(path), "--gpu", "host", "--ctx", "256").out
+    assert "estimated, not measured" in other
+    assert "with other settings" in other
+
+
+def test_a_machines_own_memory_is_for_llama_cpp(stoker: Stoker, config: str) -> None:
+    found = stoker.json("estimate", "--config", config, "--engine", "llama.cpp", "--gpu", "host", "--vram", "64")
+    assert found["fits"] is not None
+    refused = stoker("estimate", "--config", config, "--engine", "vllm", "--gpu", "host", "--json")
+    assert refused.error["code"] == "CONFIG_INVALID"
 
 
 @pytest.mark.parametrize(

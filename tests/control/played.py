@@ -21,6 +21,7 @@ from app.control.accounts import Accounts
 from app.control.apply import Recorder, mark_released
 from app.control.clock import Clock
 from app.control.judge import Judge
+from app.control.places import Market
 from app.domain import reconcile as rules
 from app.domain.bill import Instant
 from app.domain.facts import Deployment, Instance, Seen, World
@@ -181,7 +182,7 @@ class Played:
         try:
             with self.session.begin_nested():
                 for deployment, actions in plans:
-                    Recorder(self.session, deployment, 1, now.at).apply(actions)
+                    Recorder(self.session, deployment, 1, now.at, Market()).apply(actions)
                 meter.follow(self.session, [deployment.id for deployment, _ in plans], now)
                 self.session.flush()
                 if dies:

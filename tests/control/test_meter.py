@@ -1,5 +1,6 @@
 """The meter, against the truth about a played host whose engines, server and clocks do what they like."""
 
+import json
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -135,6 +136,15 @@ def test_seconds_of_use_are_billed_once_however_requests_overlap(played: Played)
     assert {(row["attempt_id"], row["price"], row["note"]) for row in rows} == {(attempt, 3_600 * MICRO, "2 requests")}
     starts = [[request["started_at"] - began for request in paid(played.raw, dict(row), 100)] for row in rows]
     assert starts == [[10 * SECOND, 11 * SECOND], [5 * SECOND, 20 * SECOND]]
+
+
+def test_where_an_attempt_was_placed_decides_what_it_costs(played: Played) -> None:
+    attempt = served(played, Price(hour=7, basis="use"))
+    placement = {"name": "docker@gpu1 L40S", "backend": "docker", "host": "gpu1", "gpus": [0], "price": 3_600 * MICRO}
+    played.session.get_one(Attempt, attempt).placement = json.dumps(placement)
+    played.request(attempt, played.machine.wall, 2 * SECOND, 1)
+    played.tick()
+    assert [(row["price"], row["amount"]) for row in charges(played)] == [(3_600 * MICRO, -2 * MICRO)]
 
 
 def test_what_is_used_counts_before_it_is_booked_and_sets_the_burn(played: Played) -> None:

@@ -1,15 +1,22 @@
+import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
+from app.domain.gpus import Gpu, HostFacts, HostLook
 from app.launch import fit
 from app.launch.options import Options
 from app.launch.plan import Plan, plan_launch
 from app.settings import Home, load_presets
+from app.store.migrate import migrate
+from app.store.telemetry import record
+from app.store.write import Store
 from tests.launch.weights_files import LLAMA, small_gguf, written
 
 MIB = 2**20
+GIB = 2**30
 
 
 def plan(tmp_path: Path, content: bytes = small_gguf(), **more: object) -> Plan:
@@ -39,6 +46,26 @@ def test_what_the_machine_can_never_hold_is_refused(tmp_path: Path, monkeypatch:
     assert found.failure is not None
     assert (found.failure.name, found.failure.code) == ("fit", "HOST_OOM")
     assert found.to_json()["ok"] is False
+
+
+def test_an_estimate_can_be_overruled_and_nothing_else_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine(monkeypatch, 64 * MIB, 60 * MIB)
+    forced = plan(tmp_path, context=100_000, seqs=4, force=True)
+    assert forced.failure is None
+    assert (forced.checks[-1].name, forced.checks[-1].result) == ("fit", "warn")
+    assert forced.command
+    assert plan(tmp_path, name="Not a name", force=True).failure is not None
+
+
+def test_what_is_known_so_far_is_told_while_the_checks_end(tmp_path: Path) -> None:
+    path = written(tmp_path, {"m.gguf": small_gguf()}) / "m.gguf"
+    home = Home(tmp_path / "home", tmp_path / "home")
+    told: list[Plan] = []
+    whole = plan_launch(Options(model=str(path)), home, load_presets(home), (), told.append)
+    assert told[0].waiting == ("balance", "plan", "fit")
+    assert {"name", "engine", "model"} <= {check.name for check in told[0].checks}
+    assert told[-1] == whole
+    assert (whole.waiting, whole.failure) == ((), None)
 
 
 def test_what_others_use_now_is_only_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,3 +102,51 @@ def test_memory_is_told_by_linux_or_else_by_the_library(tmp_path: Path) -> None:
     assert fit.memory(table) == (2 * MIB, MIB)
     table.write_text("nonsense")
     assert fit.memory(table)[0] == psutil.virtual_memory().total
+
+
+def seen(home: Home, *gpus: Gpu, host: str = "local") -> None:
+    """What the server saw of a host's GPUs."""
+    now = time.time_ns() // 1_000
+    home.make()
+    migrate(home.store, home.backups)
+    store = Store(home.store)
+    with store.write() as session:
+        record(session, HostFacts(host, HostLook("ok", now, gpus, "570"), {}, now, now))
+    store.close()
+
+
+def card(index: int, total: int, free: int, name: str = "NVIDIA GeForce RTX 3090") -> Gpu:
+    return Gpu(index, f"GPU-000{index}", name, total, total - free, free)
+
+
+def on_gpus(tmp_path: Path, gpus: str, **more: Any) -> Plan:
+    return plan(tmp_path, backend="docker", gpus=gpus, **more)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "free"),
+    [("0", 20 * GIB), ("1", 24 * GIB), ("count=1", 24 * GIB), ("all", 20 * GIB), ("GPU-0000", 20 * GIB)],
+)
+def test_the_gpus_that_are_asked_for_are_what_it_has_to_fit(tmp_path: Path, gpus: str, free: int) -> None:
+    seen(Home(tmp_path / "home", tmp_path / "home"), card(0, 24 * GIB, 20 * GIB), card(1, 24 * GIB, 24 * GIB))
+    found = on_gpus(tmp_path, gpus)
+    assert found.fit is not None
+    assert (found.fit.on_gpu, found.fit.place) == (True, "NVIDIA GeForce RTX 3090")
+    assert (found.fit.limit, found.fit.total) == (free, 24 * GIB)
+    assert len(found.fit.estimate.per_gpu) == (2 if gpus == "all" else 1)
+    assert (found.checks[-1].name, found.checks[-1].result) == ("fit", "pass")
+
+
+def test_a_gpu_that_somebody_else_fills_refuses_and_can_be_tried_all_the_same(tmp_path: Path) -> None:
+    seen(Home(tmp_path / "home", tmp_path / "home"), card(0, 24 * GIB, 100 * MIB))
+    failure = on_gpus(tmp_path, "0").failure
+    assert failure is not None
+    assert (failure.name, failure.code) == ("fit", "GPU_INCOMPATIBLE")
+    assert "`--force` tries it" in failure.remedy
+    assert on_gpus(tmp_path, "0", force=True).failure is None
+
+
+def test_of_gpus_that_nobody_has_looked_at_nothing_is_said(tmp_path: Path) -> None:
+    assert on_gpus(tmp_path, "0").fit is None
+    seen(Home(tmp_path / "home", tmp_path / "home"), card(0, 24 * GIB, GIB))
+    assert on_gpus(tmp_path, "7").fit is None

@@ -1,6 +1,6 @@
 """What is asked of an engine, as far as memory depends on it, and what comes out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -8,7 +8,17 @@ from app.domain.failures import StokerError
 from app.domain.text import safe
 from app.domain.variant import FlagValue
 from app.domain.vram.gpus import Gpu
+from app.domain.vram.peak import Learnt, Peak
 from app.domain.vram.weights import Basis
+
+FLAGS = frozenset({
+    "n-gpu-layers", "gpu-layers", "n-cpu-moe", "cpu-moe", "swa-full", "kv-unified", "no-kv-offload", "mla-attn",
+    "ubatch-size", "enforce-eager", "kv-cache-memory-bytes", "cpu-offload-gb", "chunked-prefill-size",
+    "disable-cuda-graph", "num-speculative-tokens",
+})  # fmt: skip
+"""Flags of engines that change an estimate."""
+SHARES = frozenset({"vllm", "sglang"})
+"""Engines that claim a share of the card, whatever they need."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +28,8 @@ class Setup:
     `context` is tokens of one request; `seqs` the engine's own limit of requests at once (None: its default).
     `tensor` is how many GPUs share each layer, `pipeline` how many share the layers among them. `gpus` are all of one
     kind, or as many as tensor by pipeline; none if it is only asked what would be needed. `flags` are the engine's own
-    as far as they change memory; others are ignored. `version` is the engine's, as numbers, empty if unknown.
+    as far as they change memory; others are ignored. `version` is the engine's, as numbers, empty if unknown. `peaks`
+    are what starts were seen to take here; those of other engines, models or GPUs are left out of account.
     """
 
     engine: str
@@ -34,6 +45,7 @@ class Setup:
     flash_attention: bool = True
     flags: Mapping[str, FlagValue] = field(default_factory=dict)
     version: tuple[int, ...] = ()
+    peaks: Sequence[Peak] = ()
 
     @property
     def count(self) -> int:
@@ -87,7 +99,7 @@ class Estimate:
 
     `host` is what stays in host memory. `kv_bytes_per_token` is per GPU over one sequence, `kv_tokens` how many tokens
     the room holds. `fits` is None where no GPU is given; `why` says what does not fit. `band` is about the sum of
-    totals.
+    totals. `learnt` says what of it was measured here, None if nothing was.
     """
 
     per_gpu: tuple[Component, ...]
@@ -98,6 +110,7 @@ class Estimate:
     band: tuple[int, int]
     basis: Basis
     why: str = ""
+    learnt: Learnt | None = None
 
     @property
     def total(self) -> int:
@@ -105,7 +118,10 @@ class Estimate:
         return sum(part.total for part in self.per_gpu)
 
     def to_json(self, largest_context: int | None) -> dict[str, Any]:
-        """The document of `estimate --json`, sizes in bytes. `largest_context` is the longest that fits."""
+        """The document of `estimate --json`, sizes in bytes. `largest_context` is the longest that fits.
+
+        `measured` is in it only where something was.
+        """
         names = ("weights", "kv", "state", "activation", "overhead", "total", "reserved", "kv_room")
         return {
             "per_gpu": [{name: getattr(part, name) for name in names} for part in self.per_gpu],
@@ -116,4 +132,5 @@ class Estimate:
             "band": list(self.band),
             "max_ctx": largest_context,
             "basis": self.basis,
+            **({} if self.learnt is None else {"measured": self.learnt.to_json()}),
         }
