@@ -120,9 +120,6 @@ class Recorder:
 
     def _begin(self, action: rules.Begin) -> None:
         instance = self.session.get_one(tables.Instance, action.instance_id)
-        if not hold_attempt(self.session, instance, ACTOR):
-            self.held_back = True
-            return
         last = self.session.exec(
             select(tables.Attempt.number)
             .where(tables.Attempt.instance_id == instance.id)
@@ -131,7 +128,13 @@ class Recorder:
         attempt = tables.Attempt(
             id=ulid(), instance_id=instance.id, number=(last or 0) + 1, epoch=self.epoch, created_at=self.now
         )
-        refused, where = self._place(instance, attempt)
+        # What is set aside for it where it goes is given back if there is no money for it there.
+        with self.session.begin_nested() as kept:
+            refused, where = self._place(instance, attempt)
+            if refused is None and not hold_attempt(self.session, instance, attempt, ACTOR):
+                kept.rollback()
+                self.held_back = True
+                return
         self.session.add(attempt)
         self.session.flush()
         instance.attempt_id = attempt.id

@@ -99,6 +99,7 @@ class Played:
     faults: Sequence[str] = ()
     settings: BillingSettings = field(default_factory=BillingSettings)
     load: float = 40.0
+    market: Market = field(default_factory=Market)
     machine: Machine = field(default_factory=Machine)
     ready: dict[str, int] = field(default_factory=dict)
     spans: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
@@ -182,7 +183,7 @@ class Played:
         try:
             with self.session.begin_nested():
                 for deployment, actions in plans:
-                    Recorder(self.session, deployment, 1, now.at, Market()).apply(actions)
+                    Recorder(self.session, deployment, 1, now.at, self.market).apply(actions)
                 meter.follow(self.session, [deployment.id for deployment, _ in plans], now)
                 self.session.flush()
                 if dies:
@@ -249,9 +250,9 @@ class Played:
         top_up(Book(self.session, self.now.at), amount, "test")
         self.session.flush()
 
-    def launch(self, price: Price, replicas: int = 1, name: str = "") -> Row:
+    def launch(self, price: Price, replicas: int = 1, name: str = "", **changes: Any) -> Row:
         """A new deployment. Raises what refuses it."""
-        wanted = spec(backend="simulated", host=HOST, price=price)
+        wanted = spec(**{"backend": "simulated", "host": HOST, "price": price, **changes})
         return self._wish(lambda: wishes.launch(self.session, name or ulid().lower(), wanted, replicas, "test"))
 
     def start(self, name: str) -> None:

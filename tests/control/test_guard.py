@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from app.control.places import Market
 from app.domain.money import HOUR_US, MICRO, Micro, Price
+from app.domain.offers import GIB, Offer, Slot, Wanted
 from app.domain.status import Status, derive
 from app.settings import BillingSettings
 from app.store.bill import standing
-from tests.control.played import Played, playing
+from tests.control.played import HOST, Played, playing
 from tests.widgets.support import golden
 
 A_MINUTE = Price(hour=60 * MICRO)
@@ -124,6 +126,25 @@ def test_a_crash_loop_does_not_drain_the_balance(tmp_path: Path, fault: str, pri
         assert played.charged() == spent
         left = standing(played.raw, played.now)
         assert (left.balance, left.held) == (10_000 * MICRO - spent, 0)
+
+
+def test_a_place_that_cannot_be_paid_for_is_given_back(tmp_path: Path) -> None:
+    gpu = Slot(0, "0", 80 * GIB, 80 * GIB, "")
+    market = Market((Offer("simulated", HOST, "H100", (gpu,), price=60 * MICRO),))
+    with playing(tmp_path, market=market) as played:
+        wanted = Wanted(gpu="H100", gpus=1, need=GIB, backends=("simulated",))
+        played.launch(Price(), name="chat", smart=wanted)  # free where it was looked for first
+        played.settle()
+
+        def reserved() -> int:
+            found: int = played.raw.execute("SELECT count(*) FROM reservations").fetchone()[0]
+            return found
+
+        assert (played.running(), reserved()) == ([], 0)
+        played.top_up(61 * MICRO)
+        played.serve()
+        assert (played.running(), reserved()) == (["chat"], 1)
+        assert standing(played.raw, played.now).held == 60 * MICRO
 
 
 def test_flex_stops_when_its_use_has_used_up_the_balance(tmp_path: Path) -> None:

@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 
 from app.domain.facts import Deployment
+from app.domain.money import MICRO
 from app.domain.offers import GIB, Wanted
 from app.domain.placement import Tried
 from app.settings import Home
 from app.store import read, wishes
+from app.store.ledger import Book, top_up
 from app.store.placements import placements
 from tests.control.answering import answering
 from tests.control.servers import server, start, without_gateway
@@ -31,6 +33,7 @@ def hosts(home: Home, url: str, **faults: str) -> None:
         for number, (name, fault) in enumerate(faults.items(), 3)
     ]
     (home.config / "config.toml").write_text("".join(tables))
+    wish(home, lambda session: top_up(Book(session, wishes.now_us()), 100 * MICRO, "test"))
 
 
 def tried(home: Home) -> list[Tried]:
