@@ -120,11 +120,14 @@ class Recorder:
 
     def _begin(self, action: rules.Begin) -> None:
         instance = self.session.get_one(tables.Instance, action.instance_id)
-        placement, refused = self._place(instance)
-        hour = None if placement is None else placement.price
-        if refused is None and not hold_attempt(self.session, instance, ACTOR, hour):
-            self.held_back = True
-            return
+        # What is set aside for it where it goes is given back if there is no money for it there.
+        with self.session.begin_nested() as kept:
+            placement, refused = self._place(instance)
+            hour = None if placement is None else placement.price
+            if refused is None and not hold_attempt(self.session, instance, ACTOR, hour):
+                kept.rollback()
+                self.held_back = True
+                return
         last = self.session.exec(
             select(tables.Attempt.number)
             .where(tables.Attempt.instance_id == instance.id)
