@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
-HostState = Literal["ok", "no_gpu", "no_driver", "driver_down", "unreachable"]
+HostState = Literal["ok", "no_gpu", "no_driver", "driver_down", "unseen", "unreachable"]
+"""`unseen` is a host whose daemon alone is known: nothing leads to its GPUs."""
 
 XIDS = {
     13: "a program's fault",
