@@ -94,13 +94,14 @@ class Telemetry:
         await asyncio.gather(self._watch(name, address, known), self._count(name, address, known))
 
     async def _count(self, name: str, address: str, known: asyncio.Event) -> None:
-        """Look through what the host has in store, now and then, once it is `known` to the store."""
+        """Look through what the host has in store, now and then, once the host is `known`; and drop samples of old."""
         await known.wait()
         await asyncio.sleep(STOCK_AFTER_S)
         while True:
             try:
                 stock = await _in_thread(partial(take_stock, self._home, name, address), f"stock-{name}")
                 await self._write(telemetry.record_stock, name, stock)
+                await self._write(telemetry.forget_old, name, stock.at)
             except StokerError as error:
                 log.warning("host %s: %s: %s", name, error.code, error.message)
             except LeaseLost:

@@ -55,6 +55,18 @@ def test_an_hour_of_samples_is_kept_and_no_more(home: Home) -> None:
         assert connection.execute("SELECT count(*) FROM gpu_samples").fetchone()[0] == 9
 
 
+def test_samples_of_a_gpu_that_is_gone_are_dropped_after_their_hour(home: Home) -> None:
+    hour = hosts.SLOTS * hosts.SLOT_US
+    write(home, facts(START), facts(START, name="gpu1"), facts(START + hour // 2, used=2 * GIB))
+    store = Store(home.store)
+    for now, left in ((START + hour, 3), (START + hour + SECOND, 2)):
+        with store.write() as session:
+            telemetry.forget_old(session, "local", now)
+        with reading(home.store) as connection:
+            assert connection.execute("SELECT count(*) FROM gpu_samples").fetchone()[0] == left
+    store.close()
+
+
 def test_a_host_that_does_not_answer_adds_no_samples(home: Home) -> None:
     write(home, facts(START), facts(START + 60 * SECOND, state="unreachable"))
     with reading(home.store) as connection:
