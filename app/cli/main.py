@@ -41,6 +41,7 @@ _VERBS = {
     "balance": ("app.cli.money:balance", "Show what is left, and for how long."),
     "ledger": ("app.cli.money:ledger", "Show where the money went; check it; export it."),
     "estimate": ("app.cli.estimate:estimate", "Estimate the memory that a model takes."),
+    "models": ("app.cli.models:models", "Show, fetch, check and remove models of the hub."),
     "explain": ("app.cli.explain:explain", "Say what a code, status or phase means."),
     "bundle": ("app.cli.bundle:bundle", "Make one redacted archive of what went wrong."),
     "gpus": ("app.cli.gpus:gpus", "Show GPUs, here and elsewhere, and who holds them."),

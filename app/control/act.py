@@ -4,7 +4,6 @@ The rows that say so are committed before anything here runs, and every call may
 """
 
 import asyncio
-import json
 import logging
 import os
 import secrets
@@ -21,6 +20,7 @@ from app.domain.engines import CONTAINERS, Preset, compute_threads, gpu_choice, 
 from app.domain.facts import Instance
 from app.domain.failures import StokerError
 from app.domain.variant import ModelRef, VariantSpec
+from app.launch.environment import read_values
 from app.launch.images import admit
 from app.launch.models import at_hand
 from app.settings import Home
@@ -67,6 +67,7 @@ class Actor:
         attempt = instance.attempt
         if attempt is None:
             raise RuntimeError(f"{instance.name} has no attempt to create")
+        spec = spec.placed(attempt.placement)
 
         async def call() -> None:
             try:
@@ -142,7 +143,7 @@ class Actor:
             engine=spec.engine,
             argv=command,
             directory=str(directory),
-            env=self._env,
+            env={**preset.environment, **self._env},
             secrets={**own, **read_environment(self._home, spec)},
             memory_limit=spec.memory_limit,
             container=self._container(preset, spec),
@@ -156,7 +157,7 @@ class Actor:
         mounts = tuple(Mount(source, target) for source, target in mounted(spec.model))
         indexes, count = gpu_choice(spec.gpus)
         return Container(
-            images=admit(self._home, spec, box.images),
+            images=admit(self._home, spec, box.images_for(spec)),
             port=box.port,
             mounts=mounts,
             gpus=indexes,
@@ -195,11 +196,7 @@ def read_environment(home: Home, spec: VariantSpec) -> dict[str, str]:
 
     Raises CONFIG_INVALID when it is not there any more, or damaged.
     """
-    if spec.env_file is None:
-        return {}
-    path = home.keys / f"env-{spec.env_file}.json"
     try:
-        values: dict[str, str] = json.loads(path.read_text("utf-8"))
+        return read_values(home, spec.env_file)
     except (OSError, ValueError) as error:
         raise StokerError("CONFIG_INVALID", f"The values of {', '.join(spec.env_names)} are lost: {error}.") from error
-    return values

@@ -25,5 +25,5 @@ def docker_run(preset: Preset, spec: VariantSpec, command: tuple[str, ...]) -> t
         words += ["--shm-size", str(box.shm_bytes)]
     if spec.memory_limit is not None:
         words += ["--memory", str(spec.memory_limit), "--memory-swap", str(spec.memory_limit)]
-    image = spec.image or box.images[-1]
+    image = spec.image or box.images_for(spec)[-1]
     return (*words, "--entrypoint", command[0], image, *command[1:])

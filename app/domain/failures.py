@@ -24,7 +24,10 @@ class Variation:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One row of the catalogue: `meaning` and `remedy` are one line each; `http` is the status a client sees."""
+    """One row of the catalogue: `meaning` and `remedy` are one line each; `http` is the status a client sees.
+
+    `elsewhere`: it is the host's or the provider's failure, so the same may well start on another.
+    """
 
     code: str
     meaning: str
@@ -33,6 +36,7 @@ class Failure:
     retry: Retry = Retry.NEVER
     aliases: tuple[str, ...] = ()
     variations: tuple[Variation, ...] = ()
+    elsewhere: bool = False
 
     def remedy_for(self, evidence: str) -> str:
         """What to do, as far as the evidence says which kind of it this is."""
@@ -94,6 +98,11 @@ _ROWS = (
         "The hub does not open this model to us.",
         "Accept its terms on the hub, and give a token that may read it: `HF_TOKEN`.",
     ),
+    Failure(
+        "GPU_INCOMPATIBLE",
+        "The GPU cannot run this engine with this model.",
+        "A newer or larger GPU, a newer driver, a smaller model or less context.",
+    ),
     Failure("CONFIG_INVALID", "A setting is not valid.", "Correct the setting that is named."),
     Failure("NAME_TAKEN", "A deployment of this name exists.", "Choose another: `--name NAME`."),
     Failure(
@@ -107,10 +116,17 @@ _ROWS = (
         "The image policy does not allow this image.",
         "Choose an image that it allows, or change `[images]` in config.toml.",
     ),
+    Failure("MODEL_IN_USE", "A deployment needs these weights.", "Remove that first: `stoker rm NAME`."),
+    Failure(
+        "SMART_NO_MATCH",
+        "No offer satisfies what was asked for.",
+        "Ask for less, or for another place: `stoker offers` says what each constraint removes.",
+        retry=Retry.BACKOFF,
+    ),
     Failure(
         "GPU_INCOMPATIBLE",
-        "The GPU cannot serve this model as it is asked to.",
-        "A larger GPU, a smaller model, or less context (`--ctx`).",
+        "The GPUs that were asked for cannot take it.",
+        "A larger GPU, a smaller model or less context; `stoker gpus` says who holds what.",
     ),
     Failure(
         "CODE_NOT_ALLOWED",
@@ -123,19 +139,27 @@ _ROWS = (
         "The host or its container daemon cannot be reached.",
         "Check network, address and daemon; what runs there is left alone until it answers.",
         retry=Retry.BACKOFF,
+        elsewhere=True,
     ),
     Failure(
         "PROVIDER_TIMEOUT",
         "The host or provider had no capacity in time.",
-        "It is tried again; or choose another host.",
+        "It is tried again, with `--smart` on the next offer; or choose another: `stoker offers`.",
         retry=Retry.BACKOFF,
+        elsewhere=True,
     ),
-    Failure("PROVIDER_AUTH", "The host or provider refuses our credentials.", "Correct the key or its rights."),
+    Failure(
+        "PROVIDER_AUTH",
+        "The host or provider refuses our credentials.",
+        "Correct the key or its rights.",
+        elsewhere=True,
+    ),
     Failure(
         "IMAGE_PULL_FAILED",
         "The host could not get the image.",
         "Try again, or give another image: `--image REF`.",
         retry=Retry.BACKOFF,
+        elsewhere=True,
         variations=(
             Variation(
                 r"unauthorized|no basic auth|authentication required|access denied|denied:",
@@ -180,6 +204,7 @@ _ROWS = (
         "GPU_ACCESS",
         "The engine sees no GPU that it can use.",
         "Check the driver and the container toolkit: `nvidia-smi`, on the host and inside.",
+        elsewhere=True,
     ),
     Failure(
         "MODEL_LOAD_ERROR",

@@ -87,6 +87,20 @@ class Wanted:
     host: str = ""
     backends: tuple[str, ...] = ()
 
+    def options(self) -> tuple[str, ...]:
+        """The words of a command line that ask for it."""
+        price = None if self.max_price is None else format_amount(self.max_price)
+        asked = (
+            ("--gpu", self.gpu),
+            ("--gpus", str(self.gpus or "")),
+            ("--region", self.region),
+            ("--tier", self.tier),
+            ("--max-price", price),
+            ("--backend", self.backend),
+            ("--host", self.host),
+        )
+        return ("--smart", *(word for option, value in asked if value for word in (option, value)))
+
     def to_json(self) -> dict[str, Any]:
         """A JSON-ready form that `from_json` reads back."""
         return asdict(self)
@@ -108,18 +122,23 @@ class Removal:
 
 @dataclass(frozen=True, slots=True)
 class Mismatch:
-    """Why nothing matches: every constraint with what it removes, and the smallest change that would help, if any."""
+    """Why nothing matches: every constraint with what it removes, and the smallest change that would help, if any.
+
+    `holders` are who has the memory that alone is missing.
+    """
 
     offers: int
     removals: tuple[Removal, ...]
     change: str
+    holders: tuple[str, ...] = ()
 
     def sentence(self) -> str:
         """The same in a line."""
         if not self.offers:
             return "There are no offers."
         parts = ", ".join(f"{each.constraint} removes {each.removed}" for each in self.removals)
-        return f"None of {self.offers} offers matches: {parts}."
+        held = f" What is missing is held by {', '.join(self.holders)}." if self.holders else ""
+        return f"None of {self.offers} offers matches: {parts}.{held}"
 
 
 def failing(offer: Offer, wanted: Wanted) -> tuple[str, ...]:
@@ -146,7 +165,9 @@ def explain(offers: Sequence[Offer], wanted: Wanted) -> Mismatch:
     removals = tuple(
         Removal(name, sum(name in each for each in fails), sum(each == (name,) for each in fails)) for name in names
     )
-    return Mismatch(len(offers), removals, _smallest_change(offers, wanted))
+    full = [offer for offer, each in zip(offers, fails, strict=True) if each == (_room(offer, wanted)[0],)]
+    holders = dict.fromkeys(slot.held for offer in full for slot in offer.slots if slot.held)
+    return Mismatch(len(offers), removals, _smallest_change(offers, wanted), tuple(holders))
 
 
 def _spare(offer: Offer, wanted: Wanted) -> int:
@@ -209,7 +230,7 @@ def _room(offer: Offer, wanted: Wanted) -> tuple[str, bool, _Change]:
     free = offer.free(wanted.gpus) if wanted.gpus else offer.memory
     holds = free is None or free >= wanted.need
     less = f"a need of {(free or 0) / GIB:.1f} GiB{where}" if free else ""
-    return f"{wanted.need / GIB:.1f} GiB{where}", holds, (less, 1.0 - (free or 0) / wanted.need)
+    return f"{wanted.need / GIB:.1f} GiB{where}", holds, (less, 1.0 - (free or 0) / max(1, wanted.need))
 
 
 def simplified(gpu: str) -> str:

@@ -1,11 +1,13 @@
 """A variant: the immutable configuration of a deployment."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import PurePath
 from typing import Any, Literal
 
 from app.domain.money import FREE, Price
+from app.domain.offers import Wanted
+from app.domain.placement import Placement
 from app.domain.plans import Mode
 
 FlagValue = str | bool
@@ -61,8 +63,11 @@ class VariantSpec:
     outside the store, in the file `env-<env_file>.json` of the keys directory. `memory_limit` is bytes of host memory.
     `host` is one of the configured hosts, None this machine. `image` is what the user asked for instead of the
     preset's, and `digest` (`sha256:…`) what it was when that was asked. `gpus` is `all`, `count=N`, or indexes and
-    UUIDs with commas.
+    UUIDs with commas. `share` is the part of each GPU that an engine may claim which takes one whatever it needs, None
+    for its own default.
     A `flex` variant is billed for its use, an `active` one for being there. `price` is what it costs, as of its launch.
+    With `smart` every attempt is placed anew on what satisfies that; backend, host and GPUs are then those that came
+    first at the launch.
     """
 
     model: ModelRef
@@ -80,7 +85,9 @@ class VariantSpec:
     digest: str | None = None
     gpus: str | None = None
     mode: Mode = "active"
+    share: float | None = None
     price: Price = FREE
+    smart: Wanted | None = None
 
     @property
     def place(self) -> str:
@@ -100,8 +107,16 @@ class VariantSpec:
                 "model": ModelRef.from_json(data["model"]),
                 "env_names": tuple(data["env_names"]),
                 "price": Price(**data.get("price", {})),
+                "smart": None if data.get("smart") is None else Wanted.from_json(data["smart"]),
             },
         )
+
+    def placed(self, placement: Placement | None) -> "VariantSpec":
+        """The configuration of an attempt that was placed there; this one for None."""
+        if placement is None:
+            return self
+        gpus = ",".join(map(str, placement.gpus)) or None
+        return replace(self, backend=placement.backend, host=placement.host, gpus=gpus)
 
     def changes(self, other: "VariantSpec") -> dict[str, tuple[object, object]]:
         """What differs from `self` to `other`, by field: (before, after)."""

@@ -1,8 +1,8 @@
 """Bringing the files of a model of the hub into this machine's cache, in the layout of the hub's own library. Blocking.
 
-The library's own download begins every file anew after a kill: it writes each attempt to a name of its own, and deletes
-that when the attempt fails. So only its transfer of one file, which can begin anywhere, is taken; what has arrived is
-`blobs/<checksum>.incomplete` until the file is whole and its checksum is right.
+The library's own download begins a file anew after a kill (it writes each attempt to a name of its own, and deletes
+that when the attempt fails), and loses up to 10 MB at each cut. Here what has arrived is `blobs/<checksum>.incomplete`
+until the file is whole and its checksum is right, and the next call goes on from there.
 """
 
 import errno
@@ -17,9 +17,10 @@ from pathlib import Path
 from app.domain.failures import StokerError
 from app.domain.text import safe
 from app.domain.variant import ModelFile, ModelRef
-from app.launch.fetch import Cancelled, GivenUp, Meter, Progress
-from app.launch.hub import Access, Listing, explained, file_url
+from app.launch.fetch import Cancelled, GivenUp, Progress
+from app.launch.hub import Access, Listing, file_url
 from app.launch.models import kept_files, size_of
+from app.launch.transfer import receive
 from app.processes import take_lock
 
 SPARED = 268_435_456
@@ -28,8 +29,8 @@ _LOOK_S = 0.2
 _READ = 1 << 20
 _SHA256 = 64
 _LARGEST = 50_000_000_000
-"""The library's own limit for a file that is fetched by plain HTTP; larger ones it fetches by Xet, which goes on
-behind whoever has given up, and begins anew after a kill."""
+"""The most that the hub gives out by plain HTTP; larger files the library fetches by Xet, which goes on behind whoever
+has given up, and begins anew after a kill."""
 
 
 def download(
@@ -109,50 +110,31 @@ def _transfer(
 ) -> None:
     """Make `partial` the whole file, with what is there of it if that proves to be right."""
     begun = size_of(partial) or 0
-    _stream(model, file, partial, access, moved, cancelled)
+    _receive(model, file, partial, access, moved, cancelled)
     if begun and differs(file, partial, cancelled):
         # What lay there may have been of another file, or damaged by what cut it short.
         partial.unlink()
-        _stream(model, file, partial, access, moved, cancelled)
+        _receive(model, file, partial, access, moved, cancelled)
     if wrong := differs(file, partial, cancelled):
         partial.unlink(missing_ok=True)
         raise StokerError("MODEL_LOAD_ERROR", f"What the hub sent as {safe(file.name, 100)} is damaged: {wrong}.")
     partial.chmod(0o600)
 
 
-def _stream(
+def _receive(
     model: ModelRef, file: ModelFile, partial: Path, access: Access, moved: Callable[[int], None], cancelled: Cancelled
 ) -> None:
-    """Let `partial` grow to the whole file. What comes of a file that is another one on the hub now is not seen to."""
-    for name in ("HF_HUB_DISABLE_TELEMETRY", "HF_HUB_DISABLE_PROGRESS_BARS"):
-        os.environ.setdefault(name, "1")
-    from huggingface_hub.errors import HfHubHTTPError
-    from huggingface_hub.file_download import http_get
+    """Let `partial` grow to the size of the file. Whether it is the file is not seen to."""
 
-    class Bar(Meter):
-        def moved(self, count: int) -> None:
-            if cancelled():
-                raise GivenUp
-            if shutil.disk_usage(partial.parent).free < SPARED:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            moved(count)
+    def note(done: int) -> None:
+        moved(done)
+        if cancelled():
+            raise GivenUp
+        if shutil.disk_usage(partial.parent).free < SPARED:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     url = file_url(Listing(model.repo, model.revision or "main", {}, access), file.name)
-    headers = {"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {access.token}"} if access.token else {})
-    trouble: OSError | None = None
-    with partial.open("ab") as target, explained(model.repo, bool(access.token)):
-        begun = target.tell()
-        if begun > file.size:
-            target.truncate(begun := 0)
-        moved(begun)
-        try:
-            http_get(url, target, resume_size=begun, headers=headers, expected_size=file.size, tqdm_class=Bar)
-        except HfHubHTTPError:
-            raise
-        except OSError as error:
-            trouble = error
-    if trouble is not None and trouble.errno is not None:  # without a number it is the library's word on the size
-        raise trouble
+    receive(url, access.token, partial, file.size, note)
 
 
 def _refuse_what_cannot_come(model: ModelRef, file: ModelFile, access: Access) -> None:

@@ -8,14 +8,15 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.domain.failures import StokerError
-from app.domain.repository import sound_name
+from app.domain.repository import parse_name, sound_name
 from app.domain.text import clean_text, safe
 from app.launch.models import hub_cache
+from app.launch.options import Options
 from app.launch.ranges import RemoteFile
 from app.settings import Home, load_settings
 
@@ -30,6 +31,8 @@ _MOST_REMEMBERED = 64
 _HERE = "Connect, or give a file or a folder of this machine."
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _TAG = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_GIVEN = ("HF_TOKEN", "HF_ENDPOINT")
+"""What a deployment may have of its own; where the cache is holds for all."""
 _YES = ("1", "on", "yes", "true")
 
 
@@ -67,13 +70,23 @@ class Listing:
 def access_of(home: Home, given: Mapping[str, str] | None = None) -> Access:
     """How a server of `home` reaches the hub for a deployment that was `given` variables of its own."""
     env = {**os.environ, **load_settings(home).server.env}
-    env |= {name: text for name, text in (given or {}).items() if name in ("HF_TOKEN", "HF_ENDPOINT")}
+    env |= {name: text for name, text in (given or {}).items() if name in _GIVEN}
     return Access(
         cache=hub_cache(env),
         endpoint=env.get("HF_ENDPOINT", "").rstrip("/") or None,
         token=env.get("HF_TOKEN", "").strip() or _logged_in(),
         offline=any(env.get(name, "").lower() in _YES for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")),
     )
+
+
+def of_shell(options: Options, home: Home) -> Options:
+    """`options` with what this shell says of the hub, if it is one of its models that is asked for: servers have an
+    environment of their own, and what is given with a launch is kept for it apart."""
+    if parse_name(options.model or "") is None or Path(options.model or "").exists():
+        return options
+    known = {*load_settings(home).server.env, *options.env}
+    said = {name: os.environ[name] for name in _GIVEN if os.environ.get(name) and name not in known}
+    return replace(options, env={**options.env, **said}) if said else options
 
 
 def _logged_in() -> str | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from app.domain.failures import StokerError
 from app.domain.repository import parse_name
 from app.domain.variant import ModelFile, ModelRef
-from app.settings import Home
+from app.settings import Home, load_settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +124,14 @@ def _format(path: Path) -> str:
     return "safetensors" if path.suffix == ".safetensors" else "unknown"
 
 
-def local_models() -> list[Path]:
-    """GGUF files in the hub's cache on this machine (`HF_HUB_CACHE`, `HF_HOME`), by path."""
-    return sorted(hub_cache(os.environ).glob("models--*/snapshots/*/*.gguf"))
+def local_models(home: Home) -> list[Path]:
+    """GGUF files in the hub's cache on this machine, by path."""
+    return sorted(cache_of(home).glob("models--*/snapshots/*/*.gguf"))
+
+
+def cache_of(home: Home) -> Path:
+    """The hub's cache as a server of `home` has it: what `[server.env]` says of it goes before the shell's."""
+    return hub_cache({**os.environ, **load_settings(home).server.env})
 
 
 def hub_cache(environ: Mapping[str, str]) -> Path:

@@ -33,30 +33,26 @@ def known_offers(home: Home, settings: Settings) -> list[Offer]:
 
 def offers(connection: sqlite3.Connection, settings: Settings) -> list[Offer]:
     """The same, read where the caller reads."""
-    return list(_gather({facts.name: facts for facts in store.hosts(connection)}, {}, settings))
+    return list(_gather({facts.name: facts for facts in store.hosts(connection)}, store.reserved(connection), settings))
 
 
-Reserved = Mapping[tuple[str, str], Mapping[str, int]]
-"""Bytes that are set aside, by host and GPU and then by the deployment that has them."""
-
-
-def _gather(facts: Mapping[str, HostFacts], reserved: Reserved, settings: Settings) -> Iterator[Offer]:
+def _gather(facts: Mapping[str, HostFacts], held: store.Reserved, settings: Settings) -> Iterator[Offer]:
     # What one replica here costs is what the operator says, whatever it uses.
     here = int(settings.billing.hour)
     yield Offer("process", memory=memory()[1], price=here)
     if LOCAL in facts:
-        for gpu, slots in _slots(facts[LOCAL], reserved):
+        for gpu, slots in _slots(facts[LOCAL], held):
             yield Offer(CONTAINERS, None, gpu, slots, price=here)
     for name, host in settings.hosts.items():
         found = facts.get(name)
         base = Offer(
             CONTAINERS, name, region=host.region, tier=host.tier, price=int(host.price), trouble=_trouble(found)
         )
-        kinds = [] if found is None else list(_slots(found, reserved))
+        kinds = [] if found is None else list(_slots(found, held))
         for gpu, slots in kinds or [("", ())]:
             yield replace(base, gpu=gpu, slots=slots)
     for name, played in settings.simulated.items():
-        yield _simulated(name, played, reserved)
+        yield _simulated(name, played, held)
 
 
 def _trouble(facts: HostFacts | None) -> str:
@@ -65,30 +61,30 @@ def _trouble(facts: HostFacts | None) -> str:
     return facts.look.detail if facts.look.code is not None else ""
 
 
-def _simulated(name: str, host: SimulatedSettings, reserved: Reserved) -> Offer:
+def _simulated(name: str, host: SimulatedSettings, held: store.Reserved) -> Offer:
     total = int(host.vram * GIB) if host.vram or not host.gpus else gpu_named(host.gpu).total
     slots = []
     for index in range(host.gpus):
-        mine = reserved.get((name, str(index)), {})
+        mine = held.get((name, str(index)), {})
         slots.append(Slot(index, str(index), total, max(0, total - sum(mine.values())), ", ".join(sorted(mine))))
     size = int(host.memory * GIB)
     return Offer(SIMULATED, name, host.gpu, tuple(slots), size, host.region, host.tier, int(host.price))
 
 
-def _slots(facts: HostFacts, reserved: Reserved) -> Iterator[tuple[str, tuple[Slot, ...]]]:
+def _slots(facts: HostFacts, held: store.Reserved) -> Iterator[tuple[str, tuple[Slot, ...]]]:
     """The GPUs of a host, by their kind."""
     # A GPU in slices (MIG) takes no work as a whole, and a slice is chosen by hand: an index does not name it.
     whole = [gpu for gpu in facts.look.gpus if gpu.slice is None and not gpu.mig]
     usable = [gpu for gpu in whole if gpu.vram_total and not gpu.trouble]
     for name, alike in groupby(sorted(usable, key=lambda gpu: (gpu.name, gpu.index)), key=lambda gpu: gpu.name):
-        yield name, tuple(_slot(gpu, facts, reserved.get((facts.name, gpu.uuid), {})) for gpu in alike)
+        yield name, tuple(_slot(gpu, facts, held.get((facts.name, gpu.uuid), {})) for gpu in alike)
 
 
 def _slot(gpu: Gpu, facts: HostFacts, declared: Mapping[str, int]) -> Slot:
     ours = together(facts.reserved(gpu), declared)
     foreign = [h for h in gpu.holders or () if h.deployment is None]
-    held = [*sorted(ours), *(f"pid {h.pid} ({h.user or 'unknown'})" for h in foreign)]
-    return Slot(gpu.index, gpu.uuid, gpu.vram_total or 0, free_vram(gpu, ours) or 0, ", ".join(held))
+    holders = [*sorted(ours), *(f"pid {h.pid} ({h.user or 'unknown'})" for h in foreign)]
+    return Slot(gpu.index, gpu.uuid, gpu.vram_total or 0, free_vram(gpu, ours) or 0, ", ".join(holders))
 
 
 def together(seen: Reserves, declared: Mapping[str, int]) -> dict[str, Reserve]:

@@ -12,9 +12,10 @@ class Options:
     """The options of `launch` and `change`. `memory` is bytes of host memory; a flag of "" is taken away.
 
     `quant` or `file` chooses among the files of a repository, `revision` is one of it.
-    `image` is what to run instead of the engine's own; `gpus` is `all`, `count=N`, or indexes and UUIDs. `size` is
-    one of `app.domain.sizes.NAMES`; whatever else is given goes before what it sets. `force` goes past checks that fail
-    by an estimate.
+    `image` is what to run instead of the engine's own; `gpus` is `all`, `count=N`, or indexes and UUIDs. With `smart`
+    it runs wherever `gpu` (a name), so many `gpus`, `region`, `tier`, `max_price` (micro-units an hour), `backend` and
+    `host` allow. `size` is one of `app.domain.sizes.NAMES`; whatever else is given goes before what it sets. `force`
+    goes past checks that fail by an estimate.
     """
 
     model: str | None = None
@@ -33,6 +34,11 @@ class Options:
     image: str | None = None
     gpus: str | None = None
     mode: Mode | None = None
+    smart: bool = False
+    gpu: str | None = None
+    region: str | None = None
+    tier: str | None = None
+    max_price: int | None = None
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     flags: Mapping[str, FlagValue] = field(default_factory=dict)
     force: bool = False

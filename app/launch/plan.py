@@ -6,8 +6,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from app.domain.choice import Choice, Traits, choose
 from app.domain.containers import docker_run
-from app.domain.engines import CONTAINERS, Preset, compute_threads, render_command
+from app.domain.engines import CONTAINERS, PROCESS, Preset, compute_threads, render_command
 from app.domain.failures import StokerError
 from app.domain.hosts import SIMULATED
 from app.domain.money import FREE, Price
@@ -16,6 +17,8 @@ from app.domain.variant import FlagValue, ModelRef, VariantSpec
 from app.launch.asking import Question, ask_all
 from app.launch.checks import Check, check_fit, check_image, check_name, check_spec, forced, from_error
 from app.launch.fit import Fit, fit
+from app.launch.hub import of_shell
+from app.launch.machine import ANYWHERE, machine_of
 from app.launch.models import resolve, slug
 from app.launch.money import check_balance, check_plan
 from app.launch.options import Options
@@ -23,10 +26,9 @@ from app.launch.pinned import carried, pin_model
 from app.launch.pinning import pin
 from app.launch.pricing import price_now, price_of_change
 from app.launch.sizing import size_up, sized
+from app.launch.smart import place
+from app.launch.traits import traits_of
 from app.settings import Home, load_settings
-
-DEFAULT_ENGINE = "llama.cpp"
-DEFAULT_BACKEND = "process"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +36,8 @@ class Plan:
     """What would be launched. `spec` is None when the model could not be found; `command` is what would be started.
 
     `base` is what a name is made from where none was given, `fit` how one replica fits this machine if that is known.
-    `sizes` are those that it may have there. `waiting` are the checks that have not ended yet, by name: none in a plan
-    that is whole.
+    `sizes` are those that it may have there. `choice` is why that engine, and why not the others. `waiting` are the
+    checks that have not ended yet, by name: none in a plan that is whole.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Plan:
     base: str = ""
     fit: Fit | None = None
     sizes: tuple[Size, ...] = ()
+    choice: Choice | None = None
     waiting: tuple[str, ...] = ()
 
     @property
@@ -67,13 +70,18 @@ class Plan:
         return {
             "ok": self.failure is None,
             "checks": [
-                {"name": c.name, "result": c.result, "code": c.code, "detail": c.detail, "remedy": c.remedy}
+                {"name": c.name, "result": c.result, "code": c.code, "detail": self._told(c), "remedy": c.remedy}
                 for c in self.checks
             ],
             "estimate": None if self.fit is None else self.fit.estimate.to_json(self.fit.context),
             "command": list(self.command),
             "price_per_hour_micro": 0 if self.spec is None else self.spec.price.by_hour * self.replicas,
         }
+
+    def _told(self, check: Check) -> str:
+        """All that there is to say of a check, where nothing stands beside it."""
+        others = self.choice.others if check.name == "engine" and self.choice is not None else ()
+        return "; ".join((check.detail, *others))
 
 
 Watch = Callable[[Plan], None]
@@ -86,6 +94,7 @@ def plan_launch(
 
     `watch` is told the plan as far as it is known, again and again while its checks end.
     """
+    options = of_shell(options, home)
     try:
         model = resolve(options.model or "", home)
     except StokerError as error:
@@ -94,15 +103,17 @@ def plan_launch(
     if watch is not None and model.source == "hub":
         watch(Plan(options.name or "", options.replicas or 1, (), waiting=("hub",)))
     model, hub = pin_model(model, options, home, presets)
-    engine = options.engine or DEFAULT_ENGINE
-    preset = presets.get(engine)
+    traits = traits_of(model, home)
+    choice = _choose(options, traits, home, presets)
+    preset = presets.get(options.engine or choice.engine)
     spec = VariantSpec(
         model=model,
-        engine=engine,
-        backend=DEFAULT_BACKEND,
-        context=preset.context if preset else 0,
+        engine=options.engine or choice.engine,
+        backend=choice.backend,
+        context=min(preset.context, traits.context or preset.context) if preset else 0,
         seqs=preset.seqs if preset else 0,
         kv_type=preset.kv_types[0] if preset else "",
+        gpus=choice.gpus if choice.backend == CONTAINERS else None,
     )
     base = slug(model)
     name = options.name if options.name is not None else free_name(base, taken)
@@ -114,8 +125,11 @@ def plan_launch(
             wanted = _merge(sized(usual, options.size, preset, home), options, home)
         except StokerError as error:
             checks.append(from_error("size", error))
-    priced, unpriced = _priced(wanted, lambda: price_now(wanted, home))
-    draft = Plan(name, replicas, (*checks, *unpriced), base=base)
+    placed, offered = place(wanted, options, home, presets)
+    priced, unpriced = _priced(placed, lambda: price_now(placed, home))
+    if priced.smart is not None:
+        choice = _kept(priced, home, presets)
+    draft = Plan(name, replicas, (*checks, *offered, *unpriced), base=base, choice=choice)
     return _check(draft, priced, presets, home, _Manner(replicas, options, watch, usual))
 
 
@@ -123,17 +137,18 @@ def plan_change(
     options: Options, home: Home, presets: Mapping[str, Preset], name: str, spec: VariantSpec, replicas: int
 ) -> Plan:
     """The plan of a change to deployment `name`, which runs `spec`; what the options leave out stays as it is."""
+    options = of_shell(options, home)
     try:
         model, hub = _changed_model(options, home, presets, spec)
     except StokerError as error:
         return Plan(name, options.replicas or replicas, (from_error("model", error),))
     merged = _merge(replace(spec, model=model, engine=options.engine or spec.engine), options, home)
-    priced, unpriced = _priced(merged, lambda: price_of_change(spec, merged, home))
+    placed, offered = place(merged, options, home, presets)
+    priced, unpriced = _priced(placed, lambda: price_of_change(spec, placed, home))
     # What runs is paid for already: only what is added to it is not.
     wanted = options.replicas or replicas
-    return _check(
-        Plan(name, wanted, (*hub, *unpriced)), priced, presets, home, _Manner(max(0, wanted - replicas), options)
-    )
+    draft = Plan(name, wanted, (*hub, *offered, *unpriced), choice=_kept(priced, home, presets))
+    return _check(draft, priced, presets, home, _Manner(max(0, wanted - replicas), options))
 
 
 def plan_variant(
@@ -150,6 +165,33 @@ def _changed_model(
     if options.model is None and not (spec.model.repo and (options.quant or options.file or options.revision)):
         return spec.model, ()
     return pin_model(resolve(options.model or spec.model.repo, home), options, home, presets)
+
+
+def _choose(options: Options, traits: Traits, home: Home, presets: Mapping[str, Preset]) -> Choice:
+    """The engine for what is asked for; among all of them, or those that were left."""
+    backend = options.backend or _backend(options, home) or None
+    if options.smart:  # wherever it is, so no machine rules anything out
+        return _chosen(traits, ANYWHERE, None, options.engine, None, home, presets)
+    return _chosen(traits, options.host, backend, options.engine, options.gpus, home, presets)
+
+
+def _kept(spec: VariantSpec, home: Home, presets: Mapping[str, Preset]) -> Choice:
+    """What is to be said of the engine that a deployment has."""
+    return _chosen(traits_of(spec.model, home), spec.host, spec.backend, spec.engine, spec.gpus, home, presets)
+
+
+def _chosen(
+    traits: Traits,
+    host: str | None,
+    backend: str | None,
+    engine: str | None,
+    gpus: str | None,
+    home: Home,
+    presets: Mapping[str, Preset],
+) -> Choice:
+    if backend == SIMULATED:  # where programs of this machine play those of the host
+        host, backend = None, PROCESS
+    return choose(traits, machine_of(host, home, presets), presets, engine=engine, backend=backend, gpus=gpus)
 
 
 def free_name(base: str, taken: Collection[str]) -> str:
@@ -190,6 +232,8 @@ def _merge(spec: VariantSpec, options: Options, home: Home) -> VariantSpec:
 
 def _backend(options: Options, home: Home) -> str:
     """The backend that the options imply, empty for none."""
+    if options.smart:
+        return ""
     if options.host in load_settings(home).simulated:
         return SIMULATED
     return CONTAINERS if options.host or options.image or options.gpus else ""
@@ -219,7 +263,7 @@ def _check(draft: Plan, spec: VariantSpec, presets: Mapping[str, Preset], home: 
     """`draft` with all its checks: at once those that this machine knows, side by side those that may take a while."""
     spec = carried(spec, presets)
     found = _Found(spec)
-    local = tuple(check_spec(spec, presets, home))
+    local = tuple(check_spec(spec, presets, home, draft.choice))
     questions = _questions(draft, found, presets, home, manner, all(check.result != "fail" for check in local))
 
     def so_far(checks: tuple[Check, ...], waiting: tuple[str, ...]) -> Plan:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from app.render.cells import Line, line, table
+from app.render.cells import Cell, Line, line, table
 from app.render.states import result_cell
 
 
@@ -31,6 +31,12 @@ def check_lines(checks: Sequence[CheckLike], *, codes: bool = False) -> list[Lin
         if check.remedy and check.result != "pass":
             lines.append(line(f"          {check.remedy}"))
     return lines
+
+
+def choice_lines(others: Sequence[str]) -> list[Line]:
+    """The engines that were not chosen, and why."""
+    heads = ("engines", *[""] * (len(others) - 1))
+    return [line(f"{head:<9}", Cell(text, "dim")) for head, text in zip(heads, others, strict=True)]
 
 
 def _told(check: CheckLike) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from app.domain.vram.estimate import is_close
 from app.domain.vram.gpus import GIB, Gpu
 from app.domain.vram.setup import Component, Estimate, Setup
 from app.render.cells import Cell, Line, Tone, line
@@ -24,6 +25,8 @@ class Solved(Protocol):
     def quantisation(self) -> str | None: ...
     @property
     def layers(self) -> int | None: ...
+    @property
+    def larger(self) -> Gpu | None: ...
 
 
 def estimate_lines(title: str, setup: Setup, found: Estimate, solved: Solved) -> list[Line]:
@@ -106,7 +109,7 @@ def _of_gpu(rank: int, part: Component, gpu: Gpu | None, found: Estimate, alike:
 def _verdict(setup: Setup, found: Estimate, solved: Solved) -> list[Line]:
     lines = []
     if found.fits is not None:
-        close = found.fits and _close(setup, found)
+        close = is_close(found, setup)
         word = "it fits" if found.fits else f"it does not fit: {found.why}"
         cell = Cell(
             word + (", but the error band reaches beyond the memory" if close else ""), _tone(found.fits, close)
@@ -125,13 +128,6 @@ def _tone(fits: bool, close: bool) -> Tone:
     return "look" if close else "good" if fits else "bad"
 
 
-def _close(setup: Setup, found: Estimate) -> bool:
-    """Whether a GPU's share of the upper edge passes what it has."""
-    factor = found.band[1] / max(1, found.total)
-    rooms = [(part.total, setup.gpu(rank)) for rank, part in enumerate(found.per_gpu)]
-    return any(gpu is not None and total * factor > gpu.room for total, gpu in rooms)
-
-
 def _solutions(solved: Solved) -> Sequence[tuple[str, str]]:
     rows = []
     if solved.context is not None:
@@ -142,6 +138,8 @@ def _solutions(solved: Solved) -> Sequence[tuple[str, str]]:
         rows.append(("quant", f"{solved.quantisation} is the best that fits"))
     if solved.layers is not None:
         rows.append(("layers", f"{solved.layers} may be on the GPU (n-gpu-layers)"))
+    if solved.larger is not None:
+        rows.append(("larger", f"{solved.larger.name}, {_gib(solved.larger.total)} GiB, takes it with room to spare"))
     return rows
 
 

@@ -2,7 +2,8 @@
 
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from app.domain.gpus import HostFacts, HostLook, Ours, Reserve, Sample, Wanted
 from app.domain.hosts import LOCAL
@@ -12,6 +13,22 @@ SLOT_US = 5_000_000
 """One sample of a GPU is kept for every step of this length."""
 SLOTS = 720
 """An hour of them; a later one takes the place of the one an hour before."""
+
+HELD = """
+    SELECT r.host, r.gpu, d.name, sum(r.bytes) FROM reservations r JOIN deployments d ON d.id = r.deployment_id
+    WHERE d.gone_at IS NULL AND CASE
+        WHEN r.instance_id IS NOT NULL
+        THEN EXISTS (SELECT 1 FROM attempts a WHERE a.instance_id = r.instance_id AND a.ended_at IS NULL)
+        ELSE d.wish = 'running' OR EXISTS (
+            SELECT 1 FROM attempts a JOIN instances i ON i.id = a.instance_id
+            WHERE i.deployment_id = d.id AND a.ended_at IS NULL)
+        END
+    GROUP BY r.host, r.gpu, d.name
+"""
+"""Bytes that are set aside now: host, GPU, deployment, sum."""
+
+Reserved = dict[tuple[str, str], dict[str, int]]
+"""The same, by host and GPU and then by the name of the deployment."""
 
 History = Mapping[tuple[str, str], Sequence[Sample]]
 """Samples, oldest first, by the name of the host and the uuid of the GPU."""
@@ -39,6 +56,19 @@ def stocks(connection: sqlite3.Connection) -> dict[str, Stock]:
     """What each host has in store, by its name, as far as anybody looked."""
     rows = connection.execute("SELECT host, stock FROM host_stocks")
     return {row["host"]: Stock.from_json(json.loads(row["stock"])) for row in rows}
+
+
+def reserved(connection: sqlite3.Connection) -> Reserved:
+    """What is set aside now."""
+    return by_gpu(connection.execute(HELD).fetchall())
+
+
+def by_gpu(rows: Iterable[Sequence[Any]]) -> Reserved:
+    """Rows of `HELD` in order."""
+    found: Reserved = {}
+    for host, gpu, name, size in rows:
+        found.setdefault((host, gpu), {})[name] = size
+    return found
 
 
 def history(connection: sqlite3.Connection, now: int, slots: int = SLOTS) -> History:

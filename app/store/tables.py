@@ -100,6 +100,19 @@ class Attempt(SQLModel, table=True):
     failure_code: str | None = None
     kept: int = 0
     ended_boot_us: int | None = None
+    placement: str | None = None
+
+
+class Reservation(SQLModel, table=True):
+    __tablename__ = "reservations"
+    id: int | None = Field(default=None, primary_key=True)
+    deployment_id: str = Field(foreign_key="deployments.id")
+    instance_id: str | None = Field(default=None, foreign_key="instances.id")
+    host: str
+    gpu: str
+    bytes: int
+    total: int
+    created_at: int
 
 
 class FindingRow(SQLModel, table=True):

@@ -13,6 +13,8 @@ from app.domain.usage import Bill, Span, Usage, bills
 
 AT_ONCE = 10_000
 """Requests of a deployment that are billed at a time; the rest follow with the next tick."""
+REQUESTS = 1_000
+"""As many requests of an entry are shown; it may be for ten thousand."""
 LATELY_US = HOUR_US // 4
 _SLACK_US = 1_000
 """An id knows the millisecond only in which its request began."""

@@ -131,6 +131,19 @@ def test_a_person_sees_a_bar_and_a_verdict(stoker: Stoker, config: str) -> None:
     assert "may be on the GPU" in out
 
 
+def test_the_next_larger_gpu_is_named_where_it_does_not_fit_or_is_close(stoker: Stoker, config: str) -> None:
+    def out(gpu: str, context: str) -> str:
+        words = ("--engine", "llama.cpp", "--gpu", gpu, "--ctx", context)
+        return stoker("estimate", "m", "--config", config, *words).out
+
+    assert "larger   RTX 5060 TI, 15.5 GiB, takes it with room to spare" in out("RTX 3060", "4096")
+    assert "larger   L4, 22.0 GiB" in out("RTX 3060", "16384")
+    assert "larger" not in out("RTX 4090", "4096")
+    close = out("RTX 4090", "70000")
+    assert "the error band reaches beyond the memory" in close
+    assert "larger   RTX 5090, 31.4 GiB" in close
+
+
 def test_a_file_is_read_by_its_header(stoker: Stoker, tmp_path: Path) -> None:
     path = tmp_path / "m.gguf"
     path.write_bytes(small_gguf())

@@ -54,6 +54,9 @@ def test_a_flex_deployment_is_billed_for_the_seconds_of_its_use(stoker: Stoker) 
     found = charges(stoker)
     assert sum(row["quantity"] for row in found) == used
     assert -sum(row["amount_micro"] for row in found) == used
+    shown = [stoker.json("ledger", "entry", str(row["id"])) for row in found]
+    assert sum(len(entry["requests"]) for entry in shown) == 2
+    assert "demo-a" in stoker.run("ledger", "entry", str(found[0]["id"])).stdout
     balance = stoker.json("balance")
     assert balance["balance_micro"] == 10_000 * MICRO - used
     assert balance["held_micro"] == 3_600 * MICRO - used

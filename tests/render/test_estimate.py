@@ -12,7 +12,7 @@ from tests.domain.vram.configs import LLAMA
 class Nothing:
     """Nothing was solved backwards."""
 
-    context = sequences = quantisation = layers = None
+    context = sequences = quantisation = layers = larger = None
 
 
 def test_a_bar_shows_shares_in_their_order() -> None:

@@ -40,7 +40,7 @@ def read_shape(data: Mapping[str, Any]) -> Shape:
             raise StokerError("ARCH_UNSUPPORTED", f"`{word}` is {names.REFUSED[word]}.", _OTHER)
     frame = _frame(fields, kind)
     count = fields.whole(*names.LAYERS, least=1, most=MOST_LAYERS)
-    kinds = mixers(fields, frame, count)
+    kinds = mixers(fields, frame, 2 * count if kind == "longcat_flash" else count)
     inner = feeds(fields, frame, len(kinds))
     mixed = [mixer_layer(fields, frame, kind_of, i) for i, kind_of in enumerate(kinds)]
     if kind in ("zamba", "zamba2"):
@@ -65,7 +65,7 @@ def read_shape(data: Mapping[str, Any]) -> Shape:
         context=fields.maybe(*names.CONTEXT, least=1, most=MOST_TOKENS),
         expert_inner=max((f.expert_inner for f in inner), default=0),
         experts=max((f.experts for f in inner), default=0),
-        experts_used=fields.whole(*names.EXPERTS_USED, most=65_536, default=1),
+        experts_used=fields.alike().whole(*names.EXPERTS_USED, most=65_536, default=1),
         state_bits=32 if fields.text("mamba_ssm_dtype", "mamba_ssm_cache_dtype") == "float32" else 16,
         extra=_tower(outer),
         draft=tuple([_like_last(layers)] * drafted),
@@ -140,13 +140,15 @@ def _shared_caches(fields: Fields, layers: list[Layer]) -> list[Layer]:
 
 
 def _beside_words(fields: Fields, frame: Frame, layers: int) -> int:
-    """Embeddings beside those of the words: learned positions, and Gemma 3n's own for each layer."""
+    """Embeddings beside those of the words: learned positions, and Gemma 3n's own for each layer with what mixes them
+    in and what splits its residual stream."""
     positions = 0
     if frame.kind in ("gpt2", "opt", "gpt_bigcode", "gpt_neo", *names.ENCODERS):
         positions = fields.whole(*names.CONTEXT, least=1, most=MOST_TOKENS, default=0) * frame.width
     own = fields.whole("hidden_size_per_layer_input", most=MOST_WIDTH, default=0)
     words = fields.whole("vocab_size_per_layer_input", most=MOST_WORDS, default=0)
-    return positions + own * words * layers
+    streams = fields.whole("altup_num_inputs", least=1, most=64, default=1) - 1 if own else 0
+    return positions + own * (words + frame.width) * layers + 2 * streams * frame.width * frame.width
 
 
 def _tied(fields: Fields, outer: Fields, kind: str) -> bool:

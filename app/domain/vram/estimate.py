@@ -53,6 +53,13 @@ def estimate(shape: Shape, weights: Weights, setup: Setup) -> Estimate:
     )
 
 
+def is_close(found: Estimate, setup: Setup) -> bool:
+    """Whether it fits, and some GPU's share of the band's upper edge passes what may be taken there."""
+    factor = found.band[1] / max(1, found.total)
+    rooms = [(part.total, setup.gpu(rank)) for rank, part in enumerate(found.per_gpu)]
+    return bool(found.fits) and any(gpu is not None and total * factor > gpu.room for total, gpu in rooms)
+
+
 def check(shape: Shape, setup: Setup) -> None:
     """Raise CONFIG_INVALID if `setup` cannot be."""
     if setup.engine not in ENGINES:

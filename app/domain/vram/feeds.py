@@ -48,7 +48,7 @@ def feeds(fields: Fields, frame: Frame, count: int) -> list[Feed]:
         shared = fields.maybe("shared_intermediate_size", least=1, most=_MOST)  # Granite calls its only one shared
         return dense if shared is None else [replace(feed, inner=shared) for feed in dense]
     routed = _routed(fields, frame, count)
-    if frame.kind.startswith("gemma4"):
+    if frame.kind.startswith("gemma4") or frame.kind == "longcat_flash":
         both = replace(experts, kind="both", inner=dense[0].inner)
         return [both if i in routed else dense[i] for i in range(count)]
     return [experts if i in routed else dense[i] for i in range(count)]
@@ -78,7 +78,21 @@ def _dense(fields: Fields, frame: Frame, index: int) -> Feed:
         inner //= 2  # it counts gate and value together
     if frame.kind.startswith("llama4"):
         inner = fields.whole("intermediate_size_mlp", least=1, most=_MOST, default=inner)
+    if frame.kind == "lfm2":
+        inner = _adjusted(fields, inner)
     return Feed("dense", inner, matrices=_matrices(fields, frame, inner))
+
+
+def _adjusted(fields: Fields, inner: int) -> int:
+    """LFM2 takes two thirds of the width that it names, up to a multiple."""
+    inner = fields.whole("block_ff_dim", least=1, most=_MOST, default=inner)
+    if not fields.flag("block_auto_adjust_ff_dim", fields.has("block_ff_dim")):
+        return inner
+    multiple = fields.whole("block_multiple_of", least=1, most=_MOST, default=256)
+    share = fields.data.get("block_ffn_dim_multiplier")
+    if not isinstance(share, int | float) or isinstance(share, bool) or not 0 < share < 64:
+        share = 1.0
+    return -(-int(share * int(2 * inner / 3)) // multiple) * multiple
 
 
 def _searched(fields: Fields, frame: Frame, blocks: Sequence[object], index: int) -> Feed:
@@ -99,7 +113,7 @@ def _searched(fields: Fields, frame: Frame, blocks: Sequence[object], index: int
 
 
 def _experts(fields: Fields, frame: Frame) -> Feed | None:
-    table = fields.table("ffn_config") if fields.has("ffn_config") else fields  # DBRX
+    table = fields.table("ffn_config") if fields.has("ffn_config") else fields.alike()  # DBRX
     count = table.whole(*names.EXPERTS, most=65_536, default=0)
     if count == 0:
         return None
@@ -107,8 +121,9 @@ def _experts(fields: Fields, frame: Frame) -> Feed | None:
     inner = table.whole(*names.EXPERT_INNER, least=1, most=_MOST, default=default or 4 * frame.width)
     shared = table.maybe("shared_expert_intermediate_size", "moe_shared_expert_intermediate_size", most=_MOST)
     if shared is None:
-        number = table.whole("n_shared_experts", "num_shared_experts", "moe_num_shared_experts", most=1_024, default=0)
-        shared = number * inner
+        shared = table.whole(*names.SHARED, most=1_024, default=0) * inner
+        if frame.kind == "arctic":  # a dense part as wide as the model beside the experts
+            shared = frame.width
         if not shared and frame.kind.startswith("llama4"):
             shared = inner
         if not shared:
@@ -126,6 +141,8 @@ def _experts(fields: Fields, frame: Frame) -> Feed | None:
 def _routed(fields: Fields, frame: Frame, count: int) -> set[int]:
     """Which layers are mixtures."""
     every = set(range(count))
+    if frame.kind == "longcat_flash":  # of the two halves of each layer the first
+        return {i for i in every if i % 2 == 0}
     if fields.has("moe_layers_enum"):  # Step-3 writes "4,5,6"
         words = fields.text("moe_layers_enum").split(",")
         return {int(word) for word in words if word.strip().isdecimal() and len(word) < 6} & every

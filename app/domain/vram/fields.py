@@ -62,6 +62,11 @@ class Fields:
         name = next((name for name in names if self.has(name)), None)
         return None if name is None else whole_number(name, self.data[name], least, most)
 
+    def alike(self) -> "Fields":
+        """The same, with one number in the place of each list that repeats it for every layer (Hunyuan)."""
+        single = {name: v[0] for name, v in self.data.items() if isinstance(v, list) and v and v.count(v[0]) == len(v)}
+        return Fields({**self.data, **{name: v for name, v in single.items() if isinstance(v, int)}})
+
     def flag(self, name: str, default: bool = False) -> bool:
         """A truth value."""
         value = self.data.get(name)

@@ -77,6 +77,12 @@ def gpu_named(name: str) -> Gpu:
     return Gpu(found, int(gib * GIB), units, unified=found in _UNIFIED, server=gib >= 70 and "A100" not in found)
 
 
+def larger_than(gpu: Gpu) -> list[Gpu]:
+    """GPUs of the next classes by memory: at least a quarter more than `gpu` has, the smallest first."""
+    found = {known.total: known for name in _KNOWN if (known := gpu_named(name)).total >= 1.25 * gpu.total}
+    return [found[total] for total in sorted(found)]
+
+
 def known_name(name: str) -> str:
     """What people call the GPU that a driver calls `name`; that itself where it is no GPU that is known."""
     try:

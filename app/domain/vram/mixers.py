@@ -1,6 +1,7 @@
 """What mixes tokens in each layer (attention of several kinds, linear attention, state spaces) and what that keeps."""
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -44,6 +45,9 @@ def mixers(fields: Fields, frame: Frame, count: int) -> list[str]:
         return ["mamba"] * count
     if frame.kind.startswith("rwkv"):
         return ["rwkv"] * count
+    if fields.has("full_attn_idxs"):  # LFM2
+        attends = fields.items("full_attn_idxs")
+        return ["full" if i in attends else "conv" for i in range(count)]
     if frame.kind == "falcon_h1":
         return ["both"] * count
     if not frame.heads:
@@ -62,6 +66,8 @@ def _listed(fields: Fields) -> list[str]:
         ),
         (),
     )
+    if fields.has("hybrid_layer_pattern"):  # MiMo-V2: 1 slides
+        words = ["sliding" if word == 1 else "full" for word in fields.items("hybrid_layer_pattern")]
     if fields.has("attn_type_list"):  # MiniMax-01: 1 attends, 0 is linear
         words = ["full" if word == 1 else "linear_attention" for word in words]
     kinds = [_WORDS.get(word, "") if isinstance(word, str) else "" for word in words]
@@ -128,6 +134,12 @@ def _windows(fields: Fields, kind: str, count: int) -> list[str]:
     """Which layers slide, where only the architecture says it."""
     if (first := fields.maybe("max_window_layers", most=1_024)) is not None and kind.startswith("qwen"):
         return ["window" if i >= first else "full" for i in range(count)]
+    for name in ("sliding_window_pattern", "_sliding_window_pattern"):
+        letters = fields.data.get(name)
+        if isinstance(letters, str):  # EXAONE writes LLLG: local and global
+            if not re.fullmatch(r"[LG]{1,64}", letters):
+                refuse(f"`{name}` is {letters!r:.40}, not a number nor letters L and G")
+            return [{"L": "window", "G": "full"}[letters[i % len(letters)]] for i in range(count)]
     periods = {"gemma2": 2, "gpt_oss": 2, "gemma3": 6, "gemma3_text": 6, "gemma3n": 5, "gemma3n_text": 5, "gemma4": 6}
     periods |= {"cohere2": 4, "llama4": 4, "llama4_text": 4, "exaone4": 4, "olmo3": 4}
     period = fields.maybe("sliding_window_pattern", "_sliding_window_pattern", least=1, most=1_024)
@@ -180,24 +192,38 @@ def _attention(fields: Fields, frame: Frame, kind: str, index: int) -> Layer:
         dim = fields.whole("global_head_dim", least=1, most=65_536)
         kv = fields.whole("num_global_key_value_heads", "num_global_kv_heads", least=1, most=heads, default=kv)
         same = fields.flag("attention_k_eq_v")
+    value = dim
+    if fields.has("v_head_dim"):  # MiMo-V2
+        value = fields.whole("v_head_dim", least=1, most=65_536)
+        if kind == "window":
+            kv = fields.whole("swa_num_key_value_heads", least=1, most=heads, default=kv)
+            dim = fields.whole("swa_head_dim", least=1, most=65_536, default=dim)
+            value = fields.whole("swa_v_head_dim", least=1, most=65_536, default=value)
     if not kv:
         return Layer(fixed=frame.width)
     gated = frame.kind.startswith(("qwen3_next", "qwen3_5")) or fields.flag("attn_output_gate")
     bias = fields.flag("attn_bias", fields.flag("attention_bias", frame.kind.startswith("qwen2")))
-    queries = frame.width * heads * dim * (2 if gated else 1) + heads * dim * frame.width + bias * heads * dim
-    caches = (frame.width + bias) * kv * dim * (1 if same else 2)
+    queries = frame.width * heads * dim * (2 if gated else 1) + heads * value * frame.width + bias * heads * dim
+    caches = (frame.width + bias) * kv * (dim if same else dim + value)
     window = window_of(fields, frame.kind) if kind == "window" else None
     if window is None and kind == "window":
         window = fields.maybe("sliding_window", least=1, most=_TOKENS)
     return Layer(
         key=kv * dim,
-        value=kv * dim,
+        value=kv * value,
         kv_heads=kv,
         window=window,
-        attention=queries,
+        attention=queries + _of_gemma3n(fields, frame),
         kv_weights=caches,
         fixed=2 * frame.width * (2 if frame.kind.startswith(("gemma2", "gemma3", "gemma4", "glm4")) else 1),
     )
+
+
+def _of_gemma3n(fields: Fields, frame: Frame) -> int:
+    """A low-rank path beside the attention, and what mixes in the layer's own embeddings."""
+    rank = fields.whole("laurel_rank", most=65_536, default=0)
+    own = fields.whole("hidden_size_per_layer_input", most=_MOST, default=0)
+    return 2 * frame.width * (rank + own) if rank else 0
 
 
 def _own_heads(fields: Fields, frame: Frame, index: int) -> int:

@@ -28,9 +28,11 @@ EXPERTS_USED = (
     "moe_top_k",
     "top_k_experts",
     "moe_topk",
+    "moe_k",
 )
-EXPERT_INNER = ("moe_intermediate_size", "expert_intermediate_size", "ffn_hidden_size", "expert_ffn_hidden_size")
-FIRST_DENSE = ("first_k_dense_replace", "first_dense_layers", "moe_layer_start_index")
+EXPERT_INNER = ("moe_intermediate_size", "expert_intermediate_size", "expert_ffn_hidden_size", "ffn_hidden_size")
+FIRST_DENSE = ("first_k_dense_replace", "first_dense_layers", "moe_layer_start_index", "num_dense_layers")
+SHARED = ("n_shared_experts", "num_shared_experts", "moe_num_shared_experts", "num_shared_expert")
 
 NESTED = ("text_config", "llm_config", "language_config", "language_model_config", "thinker_config", "talker_config")
 """Where a model of several kinds of input keeps its language model."""
@@ -38,7 +40,7 @@ NESTED = ("text_config", "llm_config", "language_config", "language_model_config
 UNGATED = frozenset({
     "gpt2", "gpt_bigcode", "gpt_neo", "gpt_neox", "gptj", "codegen", "opt", "bloom", "mpt", "falcon", "phi",
     "starcoder2", "nemotron", "nemotron_h", "bert", "roberta", "xlm_roberta", "distilbert", "mpnet", "electra",
-    "persimmon", "fuyu", "rwkv", "xglm", "biogpt", "arcee",
+    "persimmon", "fuyu", "rwkv", "xglm", "biogpt", "arcee", "apertus",
 })  # fmt: skip
 """Feed-forwards of two matrices, not three: nothing multiplies the activation."""
 

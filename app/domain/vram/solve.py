@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from app.domain.vram.estimate import estimate
+from app.domain.vram.estimate import estimate, is_close
+from app.domain.vram.gpus import Gpu, larger_than
 from app.domain.vram.quants import quantisation
 from app.domain.vram.setup import Setup
 from app.domain.vram.shape import Shape
@@ -71,6 +72,22 @@ def best_quantisation(shape: Shape, setup: Setup) -> str | None:
     for name in QUANTISATIONS.get(setup.engine, ()) if setup.gpus else ():
         if estimate(shape, by_parameters(shape, quantisation(name)), setup).fits:
             return name
+    return None
+
+
+def larger_gpu(shape: Shape, weights: Weights, setup: Setup) -> Gpu | None:
+    """The next larger kind of GPU, as many of them, on which it fits and is not close; None if there is none.
+
+    Nor where no GPU is given: nothing is larger than a machine's own memory, or than one that GPU and system share.
+    """
+    gpu = setup.gpu(0)
+    if gpu is None or gpu.host or gpu.unified:
+        return None
+    for larger in larger_than(gpu):
+        asked = replace(setup, gpus=(larger,))
+        found = estimate(shape, weights, asked)
+        if found.fits and not is_close(found, asked):
+            return larger
     return None
 
 

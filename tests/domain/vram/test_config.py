@@ -193,3 +193,20 @@ def test_any_json_is_read_or_refused(value: Any) -> None:
         assert isinstance(parse_config(json.dumps(value)), dict)
     except StokerError as error:
         assert error.code == "MODEL_LOAD_ERROR"
+
+
+def test_windows_are_where_letters_or_numbers_say() -> None:
+    letters = read_shape(PUBLISHED["exaone-4.0-32b"][0]).layers
+    assert [layer.window for layer in letters[:5]] == [4_096, 4_096, 4_096, None, 4_096]
+    numbers = read_shape(PUBLISHED["mimo-v2-flash"][0]).layers
+    assert [(layer.key, layer.value, layer.window) for layer in numbers[:2]] == [
+        (4 * 192, 4 * 128, None),
+        (8 * 192, 8 * 128, 128),
+    ]
+    with pytest.raises(StokerError, match="letters L and G"):
+        read_shape({**PUBLISHED["exaone-4.0-32b"][0], "sliding_window_pattern": "XYZ"})
+
+
+def test_a_layer_of_two_halves_caches_twice() -> None:
+    shape = read_shape(PUBLISHED["longcat-flash"][0])
+    assert sum(layer.key for layer in shape.layers) == 2 * 28 * (512 + 64)
