@@ -95,7 +95,7 @@ def _facts(name: str, at: int) -> HostFacts:
 
 
 def _server(root: Path, host: Sshd, seconds: float) -> None:
-    """Seven hosts behind one sshd, this machine, whose driver hangs, and an address that takes calls and says nothing."""
+    """Seven hosts behind one sshd, this machine, whose driver hangs, and an address where nobody ever says a word."""
     line = "{0}, GPU-{0}, NVIDIA H100 80GB HBM3, 570.86.10, 81920, 2048, 79872, 92, 71, 412.50, 9.0, 0, Disabled"
     smi(host, *(line.format(n) for n in range(GPUS)))
     root.mkdir()
