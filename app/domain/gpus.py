@@ -196,6 +196,15 @@ class HostFacts:
         return self.reserves.get(gpu.uuid, {})
 
 
+def together(seen: Reserves, promised: Reserves) -> dict[str, Reserve]:
+    """What ours need of a GPU: what was set aside for each, or what it was seen to hold if that is more."""
+    found = dict(seen)
+    for name, promise in promised.items():
+        known = found.get(name, promise)
+        found[name] = replace(known, bytes=max(promise.bytes, known.bytes), since=min(promise.since, known.since))
+    return found
+
+
 def succeed(before: HostFacts | None, name: str, look: HostLook, wanted: Wanted) -> HostFacts:
     """What is known of a host after a `look` at it, given what was known `before` and the deployments that are wanted.
 

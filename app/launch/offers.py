@@ -7,7 +7,7 @@ from itertools import groupby
 
 from app.domain.engines import CONTAINERS
 from app.domain.failures import StokerError
-from app.domain.gpus import Gpu, HostFacts, Reserve, Reserves, free_vram
+from app.domain.gpus import Gpu, HostFacts, Reserves, free_vram, together
 from app.domain.hosts import LOCAL, SIMULATED
 from app.domain.offers import GIB, Offer, Slot
 from app.domain.vram.gpus import gpu_named
@@ -65,7 +65,8 @@ def _simulated(name: str, host: SimulatedSettings, held: store.Reserved) -> Offe
     slots = []
     for index in range(host.gpus):
         mine = held.get((name, str(index)), {})
-        slots.append(Slot(index, str(index), total, max(0, total - sum(mine.values())), ", ".join(sorted(mine))))
+        free = max(0, total - sum(each.bytes for each in mine.values()))
+        slots.append(Slot(index, str(index), total, free, ", ".join(sorted(mine))))
     size = int(host.memory * GIB)
     return Offer(SIMULATED, name, host.gpu, tuple(slots), size, host.region, host.tier, int(host.price))
 
@@ -79,17 +80,8 @@ def _slots(facts: HostFacts, held: store.Reserved) -> Iterator[tuple[str, tuple[
         yield name, tuple(_slot(gpu, facts, held.get((facts.name, gpu.uuid), {})) for gpu in alike)
 
 
-def _slot(gpu: Gpu, facts: HostFacts, declared: Mapping[str, int]) -> Slot:
-    ours = together(facts.reserved(gpu), declared)
+def _slot(gpu: Gpu, facts: HostFacts, promised: Reserves) -> Slot:
+    ours = together(facts.reserved(gpu), promised)
     foreign = [h for h in gpu.holders or () if h.deployment is None]
     holders = [*sorted(ours), *(f"pid {h.pid} ({h.user or 'unknown'})" for h in foreign)]
     return Slot(gpu.index, gpu.uuid, gpu.vram_total or 0, free_vram(gpu, ours) or 0, ", ".join(holders))
-
-
-def together(seen: Reserves, declared: Mapping[str, int]) -> dict[str, Reserve]:
-    """What ours need of a GPU: what was set aside for each, or what it was seen to hold if that is more."""
-    found = dict(seen)
-    for name, size in declared.items():
-        before = found.get(name, Reserve(0, 0))
-        found[name] = Reserve(max(size, before.bytes), before.since)
-    return found

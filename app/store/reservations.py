@@ -30,7 +30,7 @@ def reserve(
     held = by_gpu(session.connection().exec_driver_sql(HELD).fetchall())
     for slot in slots:
         promised = held.get((host, slot.id), {})
-        free = max(0, min(slot.free, slot.total - sum(promised.values())))
+        free = max(0, min(slot.free, slot.total - sum(each.bytes for each in promised.values())))
         if free < need:
             raise _taken(host, slot, need, free, sorted(promised))
         session.add(
