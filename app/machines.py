@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from app.domain.gpus import Gpu, HostFacts, Intrusion, Sample, intrusion
+from app.domain.stock import Stock
 from app.settings import Home
 from app.store import hosts as store
 from app.store import read
@@ -16,10 +17,14 @@ READ_EVERY_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Machines:
-    """Every host with the samples of its GPUs, by the host's name and the GPU's uuid, at `now` (UTC microseconds)."""
+    """Every host with the samples of its GPUs, by the host's name and the GPU's uuid, at `now` (UTC microseconds).
+
+    `stocks` is what each has in store, by its name, where that was asked for.
+    """
 
     hosts: Sequence[HostFacts] = ()
     history: Mapping[tuple[str, str], Sequence[Sample]] = field(default_factory=dict)
+    stocks: Mapping[str, Stock] = field(default_factory=dict)
     now: int = 0
 
     def load(self, host: str, gpu: Gpu) -> list[float | None]:
@@ -38,14 +43,18 @@ class Machines:
             (facts.name, gpu, found)
             for facts in self.hosts
             for gpu in facts.look.gpus
-            if (found := intrusion(gpu, facts.reserved(gpu))) is not None
+            if (found := intrusion(gpu, facts.reserved(gpu), facts.look.at)) is not None
         ]
 
 
 class MachineReader:
-    """Reads the hosts for a screen, which asks more often than the server looks: once a second is enough."""
+    """Reads the hosts for a screen, which asks more often than the server looks: once a second is enough.
 
-    def __init__(self) -> None:
+    With `stocks` also what they have in store.
+    """
+
+    def __init__(self, *, stocks: bool = False) -> None:
+        self._stocks = stocks
         self._due = 0.0
         self._found = Machines()
 
@@ -56,6 +65,7 @@ class MachineReader:
                 found = store.hosts(connection)
                 seen = any(facts.look.gpus for facts in found)
                 samples = store.history(connection, now, SHOWN + 1) if seen else {}
-            self._found = Machines(found, samples)
+                stocks = store.stocks(connection) if self._stocks else {}
+            self._found = Machines(found, samples, stocks)
             self._due = time.monotonic() + READ_EVERY_S
         return replace(self._found, now=now)

@@ -17,7 +17,7 @@ from app.domain.engines import Preset, parse_presets
 from app.domain.failures import StokerError
 from app.domain.hosts import check_host_name, parse_address
 from app.domain.images import POLICIES, Policy
-from app.domain.money import Basis, Micro, Price, parse_amount
+from app.domain.money import Micro, parse_amount
 from app.domain.plans import Plan
 from app.domain.rules import Rule, parse_rules
 from app.domain.vram.gpus import gpu_named
@@ -69,19 +69,21 @@ class EdgeSettings:
 class BillingSettings:
     """`[billing]`: what running costs, and how much of it is allowed. Amounts are text such as "0.60", never fractions.
 
-    `hour` is the price of a replica on this machine, `token_in` and `token_out` those of a million tokens; `basis` says
-    which are billed, and `from_start` that time counts from the start of an attempt, not from its first token. Prices
-    are locked when something is launched. Caps are on spending, 0 for none: `cap_start` on an attempt's
-    deployment before its first token, `cap_launch` on a deployment, `cap_day` and `cap_month` (UTC) on everything.
-    `stop_order` is who goes first when the money is used up: names of deployments and `idle`, `newest`, `oldest`,
-    `dearest`.
+    `hour` is the price of a replica on this machine and `gpu_hour` that of each GPU it takes here, both for an hour;
+    `token_in` and `token_out` are those of a million tokens. Active deployments are billed by the second, flex ones by
+    `basis`: by the second of use, or by token. `from_start` says that time counts from the start of an attempt, not
+    from its first token. Prices are locked when something is launched. Caps are on spending, 0 for none: `cap_start` on
+    an attempt's deployment before its first token, `cap_launch` on a deployment, `cap_day` and `cap_month` (UTC) on
+    everything. `stop_order` is who goes first when the money is used up: names of deployments and `idle`, `newest`,
+    `oldest`, `dearest`.
     """
 
     currency: str = "USD"
     hour: Micro = NOTHING
+    gpu_hour: Micro = NOTHING
     token_in: Micro = NOTHING
     token_out: Micro = NOTHING
-    basis: Basis = "second"
+    basis: Literal["second", "token"] = "second"
     from_start: bool = False
     cap_start: Micro = NOTHING
     cap_launch: Micro = NOTHING
@@ -89,11 +91,6 @@ class BillingSettings:
     cap_month: Micro = NOTHING
     stop_order: tuple[str, ...] = ("idle", "newest")
     plan: str = "enterprise"
-
-    @property
-    def price(self) -> Price:
-        """What is launched now costs."""
-        return Price(int(self.hour), int(self.token_in), int(self.token_out), self.basis, self.from_start)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +165,13 @@ class ImageSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelSettings:
+    """`[models]`: `remote_code` names the commits whose own code an engine may run, as `owner/name@COMMIT`."""
+
+    remote_code: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The whole of `config.toml`. Every field has a default, so an absent file is a valid one.
 
@@ -182,6 +186,7 @@ class Settings:
     hosts: Mapping[str, HostSettings] = field(default_factory=dict)
     simulated: Mapping[str, SimulatedSettings] = field(default_factory=dict)
     images: ImageSettings = field(default_factory=ImageSettings)
+    models: ModelSettings = field(default_factory=ModelSettings)
     keymap: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -160,31 +160,33 @@ def _split(image: str) -> tuple[str, str]:
 
 def _weights(api: Any, preparation: Preparation, image: str) -> str:
     """The volume on the host that holds what is to be mounted, filled from here if it is not there yet."""
-    (mount,) = wanted(preparation.spec).mounts
-    source = Path(mount.source)
-    stat = source.stat()
-    identity = f"{source.name} {stat.st_size} {stat.st_mtime_ns}"
-    name = f"stoker-weights-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
-    api.create_volume(name, labels={LABEL + "weights": source.name})
-    host = api.create_host_config(mounts=[types.Mount(WEIGHTS_TARGET, name, "volume")])
+    sources = {str(Path(m.target).relative_to(WEIGHTS_TARGET)): Path(m.source) for m in wanted(preparation.spec).mounts}
+    facts = {name: source.stat() for name, source in sources.items()}
+    identity = "\n".join(f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in facts.items())
+    volume = f"stoker-weights-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
+    api.create_volume(volume, labels={LABEL + "weights": next(iter(sources))})
+    host = api.create_host_config(mounts=[types.Mount(WEIGHTS_TARGET, volume, "volume")])
     helper = api.create_container(image=image, entrypoint=["/bin/sh"], host_config=host)["Id"]
     try:
         try:
             api.get_archive(helper, f"{WEIGHTS_TARGET}/{COMPLETE}")[0].close()
         except NotFound:
-            api.put_archive(helper, WEIGHTS_TARGET, _archive(source, Path(mount.target).name, preparation))
+            api.put_archive(helper, WEIGHTS_TARGET, _archive(sources, preparation))
     finally:
         remove(api, helper)
-    return name
+    return volume
 
 
-def _archive(source: Path, name: str, preparation: Preparation) -> Iterator[bytes]:
-    """The weights as a tar archive in pieces, and after them the mark that they are whole."""
-    paths = sorted(path for path in source.rglob("*") if path.is_file()) if source.is_dir() else [source]
-    total = sum(path.stat().st_size for path in paths) / _MEGA
+def _archive(sources: Mapping[str, Path], preparation: Preparation) -> Iterator[bytes]:
+    """The weights as a tar archive in pieces, each under its name, and after them the mark that they are whole."""
+    files: dict[str, Path] = {}
+    for name, source in sources.items():
+        below = sorted(path for path in source.rglob("*") if path.is_file()) if source.is_dir() else [source]
+        files |= {str(Path(name) / path.relative_to(source)): path for path in below}
+    total = sum(path.stat().st_size for path in files.values()) / _MEGA
     sent = 0
-    for path in paths:
-        info = tarfile.TarInfo(str(Path(name) / path.relative_to(source)))
+    for name, path in files.items():
+        info = tarfile.TarInfo(name)
         info.size, info.mode = path.stat().st_size, 0o444
         yield info.tobuf()
         with path.open("rb") as file:

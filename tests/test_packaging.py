@@ -132,7 +132,7 @@ def test_assets_are_found_from_the_wheel_and_from_the_checkout(
     for python, place in ((installed / "python", installed.parent), (Path(sys.executable), ROOT)):
         found, *counts = run([str(python), "-I", "-c", READS_ASSETS], misleading, env).split()
         assert Path(found).is_relative_to(place)
-        assert counts == ["3", "True", "True"]
+        assert counts == ["5", "True", "True"]
 
 
 class TestDaemons:

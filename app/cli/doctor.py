@@ -11,15 +11,18 @@ from app.settings import find_home
 @click.command()
 @json_option
 def doctor(as_json: bool) -> int:
-    """Check this machine and this installation; exit 1 if anything fails."""
-    from app.launch.doctor import examine
+    """Check this machine, this installation and every host; exit 1 if anything fails."""
+    from app.launch.doctor import examine, examine_hosts
     from app.launch.outside import examine_outside
 
-    checks = [*examine(find_home()), *examine_outside()]
+    home = find_home()
+    checks = [*examine(home), *examine_outside(), *examine_hosts(home)]
     ok = all(check.result != "fail" for check in checks)
     if as_json:
-        rows = [{"name": c.name, "result": c.result, "detail": c.detail, "remedy": c.remedy} for c in checks]
+        rows = [
+            {"name": c.name, "result": c.result, "code": c.code, "detail": c.detail, "remedy": c.remedy} for c in checks
+        ]
         emit({"ok": ok, "checks": rows})
     else:
-        say(*check_lines(checks))
+        say(*check_lines(checks, codes=True))
     return 0 if ok else 1

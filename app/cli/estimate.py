@@ -1,5 +1,6 @@
 """`estimate`: what a model would take, before anything is fetched or started."""
 
+import platform
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,7 +10,9 @@ import click
 
 from app.cli.output import emit, note, say
 from app.cli.params import TOKENS, SettingType, json_option
+from app.domain.choice import Machine, Traits, choose
 from app.domain.failures import StokerError
+from app.domain.gpus import Gpu as Card
 from app.domain.variant import FlagValue
 from app.domain.vram import estimate as estimator
 from app.domain.vram import solve
@@ -22,7 +25,7 @@ from app.domain.vram.weights import Weights, by_parameters, given
 from app.launch.facts import ModelFacts, from_config, learn
 from app.launch.fit import memory
 from app.render.estimate import estimate_lines
-from app.settings import find_home
+from app.settings import find_home, load_presets
 from app.store.peaks import of_kind
 
 _DEFAULT_CONTEXT = 8_192
@@ -89,8 +92,10 @@ def estimate(
     home = find_home()
     facts = from_config(config) if config is not None else learn(model or "", home, quant, revision)
     weights = _weights(facts, weights_bytes, quant)
-    chosen = engine or ("llama.cpp" if facts.format == "gguf" else "vllm")
-    gpu = _gpu(gpu_name, vram, chosen)
+    gpu = _gpu(gpu_name, vram)
+    chosen, why = (engine, "") if engine is not None else _choose(facts, weights.quantisation, gpu)
+    if gpu is not None and gpu.host and chosen != "llama.cpp":
+        raise StokerError("CONFIG_INVALID", f"{chosen} is estimated on GPUs only.", "Use --engine llama.cpp, or --gpu.")
     setup = Setup(
         engine=chosen,
         context=context or min(_DEFAULT_CONTEXT, facts.shape.context or _DEFAULT_CONTEXT),
@@ -108,6 +113,21 @@ def estimate(
     name = model or facts.name
     title = f"{name} on {chosen}, {setup.context:,} tokens, {weights.quantisation}"
     say(*estimate_lines(title, setup, found, _solutions(facts.shape, weights, setup, found)))
+    if why:
+        say(f"{'engine':9}{why}")
+
+
+def _choose(facts: ModelFacts, form: str, gpu: Gpu | None) -> tuple[str, str]:
+    """The engine that would serve it, and why, where everything that can be installed is."""
+    home = find_home()
+    presets = {name: preset for name, preset in load_presets(home).items() if name in estimator.ENGINES}
+    known = gpu is not None and not (gpu.unified or gpu.host)
+    cards = (Card(0, name=gpu.name, vram_total=gpu.total),) if gpu is not None and known else None
+    machine = Machine(
+        "such a machine", "linux", platform.machine().lower(), cards, containers=True, installed=frozenset(presets)
+    )
+    choice = choose(Traits(facts.name, facts.format, facts.shape.kind, form), machine, presets)
+    return choice.engine, choice.reason
 
 
 def _weights(facts: ModelFacts, size: int | None, quant: str | None) -> Weights:
@@ -120,14 +140,10 @@ def _weights(facts: ModelFacts, size: int | None, quant: str | None) -> Weights:
     return facts.weights
 
 
-def _gpu(name: str | None, vram: float | None, engine: str) -> Gpu | None:
+def _gpu(name: str | None, vram: float | None) -> Gpu | None:
     if name is None:
         return None if vram is None else gpu_of(int(vram * GIB))
     if name == HOST:
-        if engine != "llama.cpp":
-            raise StokerError(
-                "CONFIG_INVALID", f"{engine} is estimated on GPUs only.", "Use --engine llama.cpp, or --gpu."
-            )
         total, free = memory()
         return Gpu("this machine", total if vram is None else int(vram * GIB), free=free, host=True)
     gpu = gpu_named(name)

@@ -10,7 +10,7 @@ import click
 from app.cli.output import emit, note, say
 from app.cli.params import json_option
 from app.domain.failures import StokerError
-from app.domain.gpus import HostFacts, HostLook, attribute
+from app.domain.gpus import HostFacts, HostLook, Ours, attribute
 from app.render.hosts import gpu_documents, gpu_lines, trouble_line
 from app.settings import Home, find_home, load_settings
 from app.store import hosts as store
@@ -37,7 +37,7 @@ def gpus(only: str | None, as_json: bool) -> int:
         raise StokerError("NOT_FOUND", f"There is no host `{only}`.", "List them: `stoker hosts ls`.")
     looks = look_at_all(home, {name: known[name] for name in known if only in (None, name)})
     ours, facts = _known(home)
-    looks = {name: _completed(look, facts.get(name), ours.get(name, {})) for name, look in looks.items()}
+    looks = {name: _completed(look, facts.get(name), ours.get(name, Ours())) for name, look in looks.items()}
     reserves = {name: found.reserves for name, found in facts.items()}
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else _UNBOUNDED
     if as_json:
@@ -50,18 +50,18 @@ def gpus(only: str | None, as_json: bool) -> int:
     return 1 if any(look.code is not None for look in looks.values()) else 0
 
 
-def _known(home: Home) -> tuple[dict[str, dict[int, str]], dict[str, HostFacts]]:
-    """What only the store can tell: whose processes are ours, and what the server has seen of each host."""
+def _known(home: Home) -> tuple[dict[str, Ours], dict[str, HostFacts]]:
+    """What only the store can tell: which processes are ours, and what the server has seen of each host."""
     try:
         with read.reading(home.store) as connection:
-            return store.our_processes(connection), {facts.name: facts for facts in store.hosts(connection)}
+            return store.ours(connection), {facts.name: facts for facts in store.hosts(connection)}
     except StokerError as error:
         if error.code not in ("NOT_FOUND", "SERVER_OLDER"):
             raise
         return {}, {}
 
 
-def _completed(look: HostLook, facts: HostFacts | None, ours: dict[int, str]) -> HostLook:
+def _completed(look: HostLook, facts: HostFacts | None, ours: Ours) -> HostLook:
     """The look with names for our own processes, and the errors that the driver told the server of, who listens."""
     heard = {gpu.uuid: gpu.xid for gpu in facts.look.gpus} if facts and _recent(facts) else {}
     gpus = tuple(replace(gpu, xid=heard.get(gpu.uuid)) if gpu.xid is None else gpu for gpu in look.gpus)

@@ -12,6 +12,7 @@ from app.domain.failures import StokerError
 from app.domain.gpus import HostFacts
 from app.domain.hosts import LOCAL, parse_address
 from app.domain.money import Micro
+from app.domain.stock import Stock
 from app.render.checks import check_lines
 from app.render.hosts import host_document, host_table
 from app.settings import Home, HostSettings, find_home, load_settings
@@ -73,12 +74,16 @@ def ls(as_json: bool) -> None:
     """List this machine and the hosts of the config, with what the server saw of them last."""
     home = find_home()
     configured = {LOCAL: None, **load_settings(home).hosts}
-    facts = _facts(home)
-    documents = [host_document(name, _about(host), facts.get(name)) for name, host in configured.items()]
+    facts, stocks = _known(home)
+    documents = [host_document(n, _about(host), facts.get(n), stocks.get(n)) for n, host in configured.items()]
     if as_json:
         emit(documents)
-    else:
-        say(*host_table(documents, time.time_ns() // 1_000))
+        return
+    say(*host_table(documents, time.time_ns() // 1_000))
+    if not facts:
+        say("Nobody has looked yet: the server does, a moment after `stoker up`.")
+    if len(configured) == 1:
+        say("Add another: `stoker hosts add USER@HOST --name NAME`. It is reached by SSH, nothing is installed there.")
 
 
 @click.command()
@@ -110,11 +115,9 @@ def rm(name: str, as_json: bool) -> None:
 
 
 def _examine(home: Home, address: str) -> "list[Check]":
-    from app.hosts.examine import examine, unseen
-    from app.hosts.look import connection
+    from app.hosts.examine import examine
 
-    ssh = connection(home, address)
-    return [unseen(address)] if ssh is None else list(examine(ssh))
+    return list(examine(home, address))
 
 
 def _show(name: str, checks: "list[Check]", as_json: bool) -> None:
@@ -124,7 +127,7 @@ def _show(name: str, checks: "list[Check]", as_json: bool) -> None:
         ]
         emit({"name": name, "ok": all(c.result != "fail" for c in checks), "checks": rows})
     else:
-        say(*check_lines(checks))
+        say(*check_lines(checks, codes=True))
 
 
 def _about(host: HostSettings | None) -> dict[str, object]:
@@ -138,11 +141,12 @@ def _about(host: HostSettings | None) -> dict[str, object]:
     }
 
 
-def _facts(home: Home) -> dict[str, HostFacts]:
+def _known(home: Home) -> tuple[dict[str, HostFacts], dict[str, Stock]]:
+    """What the server has seen of each host, and of what it has in store."""
     try:
         with read.reading(home.store) as connection:
-            return {facts.name: facts for facts in store.hosts(connection)}
+            return {facts.name: facts for facts in store.hosts(connection)}, store.stocks(connection)
     except StokerError as error:
         if error.code not in ("NOT_FOUND", "SERVER_OLDER"):
             raise
-        return {}
+        return {}, {}

@@ -17,9 +17,11 @@ from app.render.cells import Cell, line
 from app.render.events import document, follow_line, timeline
 from app.render.fixes import fix_documents, fix_lines
 from app.render.flight import flight_documents, flight_lines
+from app.render.placements import placement_documents, placement_lines
 from app.settings import Home, find_home
 from app.store import read
 from app.store.fleet import look
+from app.store.placements import placements
 
 _EVENTS_SHOWN = 10
 _POLL_S = 0.25
@@ -53,6 +55,7 @@ def show(name: str, as_json: bool) -> None:
     with read.reading(home.store) as connection:
         found = read.variants(connection, deployment.id)
         tail = [document(dict(row)) for row in read.events(connection, deployment.id)][-_EVENTS_SHOWN:]
+        tried = placements(connection, deployment.id)
     numbers = {variant_id: number for variant_id, number, _, _ in found}
     found_fixes = _fixes(home, deployment)
     row = render.row(fleet, deployment)
@@ -61,11 +64,13 @@ def show(name: str, as_json: bool) -> None:
         "variants": render.variants(found, deployment.variant_id),
         "instances": render.instances(deployment, numbers),
         "fixes": fix_documents(found_fixes),
+        **({"placements": placement_documents(tried)} if tried else {}),
     }
     if as_json:
         emit(facts)
         return
     options = [line(), *fix_lines(found_fixes, f"stoker fix {name} ")] if found_fixes else []
+    options += [line(), *placement_lines(tried[-_EVENTS_SHOWN:], fleet.now)] if tried else []
     say(*render.show_lines(facts, fleet.now), *options, "", *timeline(tail), *render.freshness_lines(fleet))
 
 

@@ -20,6 +20,7 @@ from app.reach import actor
 from app.render import ledger as render
 from app.settings import Home, find_home, load_settings
 from app.store import bill, read
+from app.store.usage import REQUESTS, paid
 
 _KINDS = ("topup", "hold", "release", "charge", "refund", "adjustment")
 
@@ -75,6 +76,7 @@ def _filtered(command: Any) -> Any:
 @click.group(
     cls=LazyGroup,
     table={
+        "entry": ("app.cli.money:entry", "Show everything about one entry."),
         "verify": ("app.cli.money:verify", "Check every entry and every balance."),
         "export": ("app.cli.money:export", "Print all entries as CSV or JSON."),
     },
@@ -99,6 +101,24 @@ def ledger(ctx: click.Context, /, last: int, as_json: bool, **wanted: Any) -> No
         say(*render.entries_table(rows))
     else:
         note("There is no such entry.")
+
+
+@click.command()
+@click.argument("number", type=click.IntRange(min=1))
+@json_option
+def entry(number: int, as_json: bool) -> None:
+    """Show everything about one entry, and the requests that it is for."""
+    home = find_home()
+    currency = load_settings(home).billing.currency
+    with read.reading(home.store) as connection:
+        row = next((dict(found) for found in bill.entries(connection, [number])), None)
+        if row is None:
+            raise StokerError("NOT_FOUND", f"There is no entry {number:,}.", "List them: `stoker ledger`.")
+        requests = [dict(request) for request in paid(connection, row, REQUESTS)]
+    if as_json:
+        emit({**render.entry_document(row, currency), "requests": [request["request_id"] for request in requests]})
+    else:
+        say(*render.detail_lines(row, currency), *render.paid_table(requests))
 
 
 @click.command()

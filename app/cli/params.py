@@ -54,8 +54,6 @@ def _some_money(text: str) -> int:
     return amount
 
 
-PRICE = QuantityType("price", parse_amount)
-"""A price in micro-units, which may be nothing: `0.60`."""
 AMOUNT = QuantityType("amount", _some_money)
 """Money in micro-units, more than none: `25`, `0.50`."""
 PRICE = QuantityType("amount", parse_amount)

@@ -1,6 +1,5 @@
 """Waiting for a wish to come true, saying what happens meanwhile."""
 
-import sqlite3
 import sys
 import time
 from dataclasses import dataclass, field
@@ -9,13 +8,13 @@ from app.cli.output import note, redraw
 from app.domain.facts import Deployment
 from app.domain.failures import StokerError
 from app.domain.fleet import Fleet
+from app.domain.lifecycle import Phase
 from app.domain.settled import Outcome, settled
 from app.render import deployment as render
 from app.render.cells import Cell, Line, line
 from app.render.states import status_cell
-from app.render.words import moment, size, span
+from app.render.words import fetched, moment, span
 from app.settings import Home
-from app.store import read
 from app.store.fleet import look
 
 _POLL_S = 0.25
@@ -48,7 +47,8 @@ def _wait(home: Home, deployment_id: str, progress: "_Progress") -> render.Docum
             outcome, row = settled(deployment), render.row(fleet, deployment)
             stale = render.freshness_lines(fleet)
             state = stale[0] if stale else _state(deployment, row, fleet.now, outcome)
-            progress.show(state, _fetched(home, deployment))
+            work = fleet.fetches.get(deployment.variant_id)
+            progress.show(state, fetched(work) if work is not None else "")
             if outcome == "reached":
                 return row
             if outcome == "failed":
@@ -105,20 +105,9 @@ def _state(deployment: Deployment, row: render.Document, now: int, outcome: Outc
     if row["status"] == "DEPLOYED" and outcome == "under way":
         phases = ", ".join(f"{i.name} {i.phase.value}" for i in deployment.instances)
         return line(render.headline(row, now), f"  {phases}")
+    if row["detail"].startswith(Phase.COPYING_FILES):
+        row = {**row, "detail": Phase.COPYING_FILES.value}
     return line(render.headline(row, now))
-
-
-def _fetched(home: Home, deployment: Deployment) -> str:
-    """How much of the weights has been fetched, if that is under way."""
-    from app.store.jobs import open_fetch  # brings sqlmodel, which `stop --help` must not pay for
-
-    try:
-        with read.reading(home.store) as connection:
-            job = open_fetch(connection, deployment.variant_id)
-    except (StokerError, sqlite3.Error):
-        return ""
-    total = job.progress.get("total") if job else None
-    return f"{size(job.progress['done'])} of {size(total)}" if job and total else ""
 
 
 def _failure(deployment: Deployment, row: render.Document) -> StokerError:

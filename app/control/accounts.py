@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 import sqlite3
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 from sqlmodel import Session
 
@@ -22,6 +22,7 @@ from app.domain.variant import VariantSpec
 from app.settings import BillingSettings, Home
 from app.store import bill, read
 from app.store.tables import Setting
+from app.store.usage import unbilled
 from app.store.verify import Verdict, verify
 
 VERIFIED = "ledger_verified"
@@ -45,14 +46,14 @@ class Accounts:
         self._write = write
         self._blocked: dict[str, str] = {}
 
-    def read(self, connection: sqlite3.Connection) -> tuple[Funds, dict[str, int]]:
-        """The money as it is now, and when each deployment that costs something last had a request (UTC us)."""
+    def read(self, connection: sqlite3.Connection, dear: Iterable[str]) -> tuple[Funds, dict[str, int]]:
+        """The money as it is now, and when each of the deployments `dear` last had a request (UTC us)."""
         now = self._clock.instant(self._clock.now())
         meters = bill.open_meters(connection)
         held, spent = bill.held_and_spent(connection)
-        run_up = {m.deployment_id: 0 for m in meters}
+        run_up = {used.deployment_id: used.amount for used in unbilled(connection.execute)}
         for running in meters:
-            run_up[running.deployment_id] += accrued([running], now)
+            run_up[running.deployment_id] = run_up.get(running.deployment_id, 0) + accrued([running], now)
         total = sum(run_up.values())
         funds = Funds(
             available=bill.available(connection),
@@ -62,7 +63,7 @@ class Accounts:
             today=bill.spent_since(connection, now.at // DAY_US) + total,
             month=bill.spent_since(connection, bill.first_of_month(now.at)) + total,
         )
-        return funds, {name: bill.last_request(connection, name) for name in run_up}
+        return funds, {name: bill.last_request(connection, name) for name in dear}
 
     def blocked(
         self,

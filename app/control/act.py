@@ -4,7 +4,6 @@ The rows that say so are committed before anything here runs, and every call may
 """
 
 import asyncio
-import json
 import logging
 import os
 import secrets
@@ -17,10 +16,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from app.domain import reconcile as rules
-from app.domain.engines import CONTAINERS, Preset, compute_threads, gpu_choice, inside, render_command
+from app.domain.engines import CONTAINERS, Preset, compute_threads, gpu_choice, mounted, render_command
 from app.domain.facts import Instance
 from app.domain.failures import StokerError
 from app.domain.variant import ModelRef, VariantSpec
+from app.launch.environment import read_values
 from app.launch.images import admit
 from app.launch.models import at_hand
 from app.settings import Home
@@ -67,6 +67,7 @@ class Actor:
         attempt = instance.attempt
         if attempt is None:
             raise RuntimeError(f"{instance.name} has no attempt to create")
+        spec = spec.placed(attempt.placement)
 
         async def call() -> None:
             try:
@@ -142,7 +143,7 @@ class Actor:
             engine=spec.engine,
             argv=command,
             directory=str(directory),
-            env=self._env,
+            env={**preset.environment, **self._env},
             secrets={**own, **read_environment(self._home, spec)},
             memory_limit=spec.memory_limit,
             container=self._container(preset, spec),
@@ -153,23 +154,23 @@ class Actor:
         if spec.backend != CONTAINERS or preset.container is None:
             return None
         box = preset.container
-        mounts = () if spec.model.source == "hub" else (Mount(spec.model.path, inside(spec.model)),)
+        mounts = tuple(Mount(source, target) for source, target in mounted(spec.model))
         indexes, count = gpu_choice(spec.gpus)
         return Container(
-            images=admit(self._home, spec, box.images),
+            images=admit(self._home, spec, box.images_for(spec)),
             port=box.port,
             mounts=mounts,
             gpus=indexes,
             gpu_count=count,
             user=_reader(spec.model),
-            cache=box.cache if spec.model.source == "hub" else None,
+            cache=None if mounts else box.cache,
             shm_bytes=box.shm_bytes,
         )
 
 
 def _reader(model: ModelRef) -> str | None:
     """The user who may read the weights, where not everybody may: an image's own user is a stranger here."""
-    if model.source == "hub":
+    if model.source == "hub" and not model.files:
         return None
     found = Path(model.path).stat()
     return None if found.st_mode & stat.S_IROTH else f"{found.st_uid}:{found.st_gid}"
@@ -195,11 +196,7 @@ def read_environment(home: Home, spec: VariantSpec) -> dict[str, str]:
 
     Raises CONFIG_INVALID when it is not there any more, or damaged.
     """
-    if spec.env_file is None:
-        return {}
-    path = home.keys / f"env-{spec.env_file}.json"
     try:
-        values: dict[str, str] = json.loads(path.read_text("utf-8"))
+        return read_values(home, spec.env_file)
     except (OSError, ValueError) as error:
         raise StokerError("CONFIG_INVALID", f"The values of {', '.join(spec.env_names)} are lost: {error}.") from error
-    return values

@@ -6,22 +6,25 @@ What a pass decides to do outside (create, stop, release) is not done here; its 
 import json
 import logging
 from collections.abc import Iterable
+from dataclasses import asdict
 
 from sqlmodel import Session, col, select
 
+from app.control.places import Market
 from app.domain import reconcile as rules
 from app.domain.facts import Deployment as DeploymentFacts
+from app.domain.failures import StokerError, retry_delay_us
 from app.domain.ids import ulid
 from app.domain.lifecycle import Phase, State, allowed
+from app.domain.money import format_amount
 from app.domain.status import Status, derive
 from app.domain.text import clean_text
 from app.domain.variant import VariantSpec
 from app.store import tables
-from app.store.jobs import submit
+from app.store.jobs import FETCH_DEADLINE_US, submit
 from app.store.purse import hold_attempt
 
 ACTOR = "server"
-FETCH_DEADLINE_US = 24 * 3_600_000_000
 
 log = logging.getLogger(__name__)
 
@@ -29,15 +32,17 @@ log = logging.getLogger(__name__)
 class Recorder:
     """Applies the actions of one pass to the rows of one deployment, inside the caller's transaction.
 
-    `held_back` says that an attempt was not begun, because no hour of it could be held.
+    `market` is where attempts are placed that may run anywhere. `held_back` says that an attempt was not begun, because
+    no hour of it could be held.
     """
 
-    def __init__(self, session: Session, deployment: DeploymentFacts, epoch: int, now: int) -> None:
+    def __init__(self, session: Session, deployment: DeploymentFacts, epoch: int, now: int, market: Market) -> None:
         self.session = session
         self.facts = deployment
         self.row = session.get_one(tables.Deployment, deployment.id)
         self.epoch = epoch
         self.now = now
+        self.market = market
         self.held_back = False
 
     def apply(self, actions: Iterable[rules.Action]) -> None:
@@ -65,7 +70,7 @@ class Recorder:
         self.session.add(self.row)
 
     def _add(self) -> None:
-        spec = VariantSpec.from_json(json.loads(self.session.get_one(tables.Variant, self.row.variant_id).spec))
+        spec = self._spec(self.row.variant_id)
         taken = {row.name for row in self._instances()}
         name = next(n for i in range(1_000_000) if (n := f"{self.row.name}-{_letters(i)}") not in taken)
         instance = tables.Instance(
@@ -101,6 +106,17 @@ class Recorder:
         if action.to is not None:
             self.session.flush()
             self._record_status()
+        if action.instance.get("failure_code") == "MODEL_LOAD_ERROR":
+            self._suspect(instance)
+
+    def _suspect(self, instance: tables.Instance) -> None:
+        """Have the files compared with their checksums that an engine could not load."""
+        if self._spec(instance.variant_id).model.files:
+            payload = {"variant_id": instance.variant_id, "instance_id": instance.id}
+            submit(self.session, "verify", payload, FETCH_DEADLINE_US)
+
+    def _spec(self, variant_id: str) -> VariantSpec:
+        return VariantSpec.from_json(json.loads(self.session.get_one(tables.Variant, variant_id).spec))
 
     def _begin(self, action: rules.Begin) -> None:
         instance = self.session.get_one(tables.Instance, action.instance_id)
@@ -115,13 +131,43 @@ class Recorder:
         attempt = tables.Attempt(
             id=ulid(), instance_id=instance.id, number=(last or 0) + 1, epoch=self.epoch, created_at=self.now
         )
+        refused, where = self._place(instance, attempt)
         self.session.add(attempt)
         self.session.flush()
         instance.attempt_id = attempt.id
         instance.retry_at = instance.drain_generation = instance.drain_until = None
         instance.failure_count = 0 if action.forgive else instance.failure_count
-        self._move(instance, State.PENDING, Phase.ALLOCATING, action.cause, f"attempt {attempt.number}")
+        self._move(instance, State.PENDING, Phase.ALLOCATING, action.cause, f"attempt {attempt.number}{where}")
+        if refused is not None:
+            self._nowhere(instance, attempt, refused)
         self.session.add(instance)
+
+    def _place(self, instance: tables.Instance, attempt: tables.Attempt) -> tuple[StokerError | None, str]:
+        """Choose where a new attempt goes that may run anywhere: why that is nowhere, and where it is in words."""
+        variant = self.session.get_one(tables.Variant, instance.variant_id)
+        wanted = VariantSpec.from_json(json.loads(variant.spec)).smart
+        if wanted is None:
+            return None, ""
+        try:
+            placement = self.market.place(self.session, self.row, instance, wanted)
+        except StokerError as error:
+            return error, ""
+        attempt.placement = json.dumps(asdict(placement))
+        instance.backend, instance.unreachable_since = placement.place, None
+        gpus = ", ".join(map(str, placement.gpus))
+        return None, f" on {placement.name}{f' ({gpus})' if gpus else ''} at {format_amount(placement.price)} an hour"
+
+    def _nowhere(self, instance: tables.Instance, attempt: tables.Attempt, refused: StokerError) -> None:
+        """Record an attempt that ended before there was a place for it."""
+        evidence = clean_text(f"{refused.message} {refused.remedy}")
+        attempt.ended_at = attempt.released_at = self.now
+        attempt.failure_code = refused.code
+        instance.failure_count += 1
+        delay = retry_delay_us(refused.code, instance.failure_count, bool(instance.served))
+        instance.failure_code, instance.failure_evidence = refused.code, evidence
+        instance.failed_at, instance.retry_at = self.now, None if delay is None else self.now + delay
+        self._move(instance, State.FAILED, Phase.FAILED, refused.code, evidence)
+        self.session.add(attempt)
 
     def _remove(self, instance_id: str) -> None:
         instance = self.session.get_one(tables.Instance, instance_id)
@@ -190,10 +236,20 @@ def mark_released(session: Session, attempt_ids: Iterable[str], now: int) -> Non
         session.add(attempt)
 
 
+def mark_damaged(session: Session, instance_id: str, evidence: str) -> None:
+    """Note what is wrong with the files that an instance could not load, if that is still why it failed."""
+    instance = session.get(tables.Instance, instance_id)
+    if instance is not None and instance.state == State.FAILED and instance.failure_code == "MODEL_LOAD_ERROR":
+        instance.failure_evidence = clean_text(evidence)
+        session.add(instance)
+
+
 def mark_reachable(session: Session, backend: str, since: int | None) -> None:
-    """Note since when the instances of a backend cannot be observed, None when they can."""
+    """Note since when the instances of a backend cannot be observed, None when they can. What is known stays: a server
+    that begins while a host is away has not lost sight of it itself."""
     where = tables.Instance.backend == backend, col(tables.Instance.gone_at).is_(None)
     for instance in session.exec(select(tables.Instance).where(*where)):
-        instance.observed_at = since if since is not None else instance.observed_at
-        instance.unreachable_since = since
-        session.add(instance)
+        if since is None or instance.unreachable_since is None:
+            instance.observed_at = since if since is not None else instance.observed_at
+            instance.unreachable_since = since
+            session.add(instance)

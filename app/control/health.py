@@ -15,7 +15,11 @@ import httpx2
 
 FIRST_TOKEN_TIMEOUT_S = 60.0
 _RETRY_S = 0.1
-_BODY = {"prompt": "Hi", "input": "Hi", "max_tokens": 1}
+# No field that an engine would not know: Transformers refuses such requests.
+_ASKED: dict[str, dict[str, str | int]] = {
+    "/v1/completions": {"prompt": "Hi", "max_tokens": 1},
+    "/v1/embeddings": {"input": "Hi"},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +125,11 @@ class Prober:
     async def _first_token(self, target: Target) -> None:
         """Return once the engine has produced a token, or a vector if that is what it produces."""
         while True:
-            for path in ("/v1/completions", "/v1/embeddings"):
+            for path, body in _ASKED.items():
                 try:
                     answer = await self._client.post(
                         target.endpoint + path,
-                        json=_BODY,
+                        json=body,
                         headers={"Authorization": f"Bearer {target.key}"},
                         timeout=FIRST_TOKEN_TIMEOUT_S,
                     )

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import json
 import logging
 import sqlite3
 from collections.abc import Callable
@@ -13,7 +12,7 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from app.boot import boot_us
-from app.control import meter
+from app.control import meter, places
 from app.control.accounts import Accounts
 from app.control.act import Actor
 from app.control.apply import Recorder, mark_reachable, mark_released
@@ -22,9 +21,11 @@ from app.control.gateway import GatewayKeeper
 from app.control.jobs import Jobs
 from app.control.look import Watcher
 from app.control.peaks import Peaks
+from app.control.places import Market
 from app.control.retention import prune
 from app.control.senses import Senses
 from app.control.telemetry import Telemetry
+from app.control.weights import weights_of
 from app.domain import reconcile as rules
 from app.domain.budget import Funds
 from app.domain.facts import Deployment, Instance, Weights
@@ -33,7 +34,6 @@ from app.domain.hosts import SIMULATED, parse_address
 from app.domain.lifecycle import Phase, State
 from app.domain.status import derive
 from app.domain.variant import VariantSpec
-from app.launch.models import at_hand
 from app.settings import Home, Settings, SimulatedSettings, load_presets, load_rules, load_settings
 from app.store import findings, read
 from app.store.sqlite import connect_reader
@@ -60,10 +60,17 @@ class Rows:
     jobs: list[sqlite3.Row]
     funds: Funds
     used_at: dict[str, int]
+    market: Market
 
     @property
     def instances(self) -> list[Instance]:
         return [i for d in self.deployments for i in d.instances]
+
+    @property
+    def needed(self) -> set[str]:
+        """The variants that somebody wishes to run."""
+        running = [d for d in self.deployments if d.wish == "running"]
+        return {d.variant_id for d in running} | {i.variant_id for d in running for i in d.instances}
 
 
 class Controller:
@@ -160,7 +167,7 @@ class Controller:
         rows = await asyncio.to_thread(self._load)
         for name in {i.backend for i in rows.instances}:
             self.watcher.watch(name, self._backend(name))
-        self.jobs.see(rows.jobs, sum(i.state in _UP for i in rows.instances))
+        self.jobs.see(rows.jobs, sum(i.state in _UP for i in rows.instances), rows.needed)
         self.actor.forget({i.id for i in rows.instances}, {i.attempt.id for i in rows.instances if i.attempt})
         world = await self.senses.world(
             rows.deployments,
@@ -175,20 +182,23 @@ class Controller:
             shutting_down=self.jobs.shutting_down,
             # What this server was told to take down is not a reboot's; the next one resumes it.
             resume=self.settings.server.resume_after_reboot and not self.jobs.shut_down,
+            elsewhere=rows.market.elsewhere,
         )
         await self._record_findings()
         plans = [(d, rules.reconcile(d, world)) for d in rows.deployments]
         moved = [(d, a) for d, a in plans if a or derive(d.wish, d.replicas, d.instances)[0] != d.status]
         if moved:
-            await self.write(self._record, moved, world.now)
+            await self.write(self._record, moved, world.now, rows.market)
             for deployment, actions in moved:
                 self._act(deployment, actions, rows.specs)
         moving = {i.id for d, actions in moved if actions for i in d.instances} | world.busy
         self.watcher.hurry({i.backend for i in rows.instances if i.id in moving or _unsettled(i)})
 
-    def _record(self, session: Any, moved: list[tuple[Deployment, list[rules.Action]]], now: int) -> None:
+    def _record(
+        self, session: Any, moved: list[tuple[Deployment, list[rules.Action]]], now: int, market: Market
+    ) -> None:
         for deployment, actions in moved:
-            recorder = Recorder(session, deployment, self.epoch, now)
+            recorder = Recorder(session, deployment, self.epoch, now, market)
             recorder.apply(actions)
             self._note_held_back(deployment, recorder.held_back)
         meter.follow(session, [deployment.id for deployment, _ in moved], self.clock.instant(now))
@@ -239,13 +249,18 @@ class Controller:
             ids = {i.variant_id for d in deployments for i in d.instances} | {d.variant_id for d in deployments}
             specs = read.specs(connection, sorted(ids))
             jobs = connection.execute("SELECT * FROM jobs WHERE state IN ('queued', 'running')").fetchall()
-            weights = {
-                variant_id: _weights(connection, variant_id)
-                for variant_id, spec in specs.items()
-                if at_hand(spec.model, self.home) is None
-            }
-            funds, used_at = self.accounts.read(connection)
-        return Rows(deployments, specs, weights, jobs, funds, used_at)
+            weights = weights_of(connection, self.home, specs)
+            dear = [d.id for d in deployments if not specs[d.variant_id].price.free]
+            funds, used_at = self.accounts.read(connection, dear)
+            market = places.look(connection, self._current_settings(), deployments, specs, self.clock.now())
+        return Rows(deployments, specs, weights, jobs, funds, used_at, market)
+
+    def _current_settings(self) -> Settings:
+        """The settings as the file has them now, those of the start if it is broken."""
+        try:
+            return load_settings(self.home)
+        except StokerError:
+            return self.settings
 
     def _backend(self, place: str) -> Backend:
         """The backend of a place: `docker@gpu1` is the backend `docker` on the host `gpu1`."""
@@ -308,19 +323,3 @@ def _played(name: str, host: SimulatedSettings) -> dict[str, Any]:
 
 def _unsettled(instance: Instance) -> bool:
     return instance.state in _UP and instance.phase is not Phase.SERVING
-
-
-def _weights(connection: sqlite3.Connection, variant_id: str) -> Weights:
-    """Where the fetching of absent weights stands, from the newest job for them since the last attempt began."""
-    row = connection.execute(
-        "SELECT state, error FROM jobs WHERE kind = 'fetch' AND json_extract(payload, '$.variant_id') = ?1"
-        " AND created_at >= (SELECT max(a.created_at) FROM attempts a JOIN instances i ON i.id = a.instance_id"
-        " WHERE i.variant_id = ?1) ORDER BY id DESC LIMIT 1",
-        (variant_id,),
-    ).fetchone()
-    if row is None or row["state"] in ("done", "cancelled"):
-        return Weights(present=False)
-    if row["state"] != "failed":
-        return Weights(present=False, copying=True)
-    error = json.loads(row["error"])
-    return Weights(present=False, code=error["code"], evidence=error["message"])

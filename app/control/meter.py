@@ -1,4 +1,4 @@
-"""The meter: time and tokens become charges, each once, in the transaction that moves the cursor behind them.
+"""The meter: time, use and tokens become charges, each once, in the transaction that moves the cursor behind them.
 
 Time runs from when an attempt was first ready to the end that its backend reports, and in between only as far as it
 was seen alive: so a charge never has to be taken back. Whatever was missed, by a server that was down or a host that
@@ -13,12 +13,12 @@ from app.domain import bill
 from app.domain.bill import Instant
 from app.domain.budget import may_release
 from app.domain.facts import Deployment
-from app.domain.money import Price, token_cost
+from app.domain.usage import Bill
 from app.store import tables
 from app.store.ledger import Book, Draft, charge_moves, held, release
 from app.store.purse import price_of
-from app.store.requests import unbilled
 from app.store.tables import Account, Attempt, Instance, Meter, TokenMeter
+from app.store.usage import unbilled, use_key
 
 ACTOR = "server"
 TICK_S = 60.0
@@ -36,7 +36,7 @@ def tick(session: Session, now: Instant, alive: Mapping[str, int]) -> None:
             _bill(book, meter, now, (attempt.ended_at, attempt.ended_boot_us))
         elif meter.attempt_id in alive:
             _bill(book, meter, _at(now, alive[meter.attempt_id]))
-    _bill_tokens(book)
+    _bill_use(book)
 
 
 def follow(session: Session, deployments: Iterable[str], now: Instant) -> None:
@@ -46,12 +46,12 @@ def follow(session: Session, deployments: Iterable[str], now: Instant) -> None:
     for attempt, instance in _unmetered(session, ids):
         price = price_of(session, instance.variant_id)
         since = attempt.started_at if price.from_start else attempt.ready_at
-        if price.by_hour and since is not None:
+        if price.by_idle_hour and since is not None:
             boot_us = max(0, now.boot_us - max(0, now.at - since))
             meter = Meter(
                 attempt_id=attempt.id,
                 deployment_id=instance.deployment_id,
-                price=price.by_hour,
+                price=price.by_idle_hour,
                 boot_id=now.boot_id,
                 cursor_us=boot_us,
                 cursor_at=since,
@@ -130,36 +130,36 @@ def _bill(book: Book, meter: Meter, now: Instant, ended: tuple[int, int | None] 
     book.session.add(meter)
 
 
-def _bill_tokens(book: Book) -> None:
-    """Charge the requests that have come into the store since the last time, one entry a deployment."""
+def _bill_use(book: Book) -> None:
+    """Charge the requests that have come into the store since the last time: time by replica, tokens by deployment."""
     session = book.session
-    meters = {meter.deployment_id: meter for meter in session.exec(select(TokenMeter))}
-    prices: dict[str, Price] = {}
-    for deployment_id, rows in unbilled(session, {d: m.request_id for d, m in meters.items()}).items():
-        meter = meters.get(deployment_id) or TokenMeter(deployment_id=deployment_id, request_id="")
-        amount, carried = 0, meter.carried
-        for row in rows:
-            if row.variant_id not in prices:
-                prices[row.variant_id] = price_of(session, row.variant_id)
-            more, carried = token_cost(prices[row.variant_id], row.tokens_in, row.tokens_out, carried)
-            amount += more
-        if amount:
-            draft = Draft(
-                "charge",
-                f"tokens:{deployment_id}:{rows[0].id}",
-                charge_moves(book, deployment_id, amount),
-                ACTOR,
-                deployment_id,
-                quantity=sum(row.tokens_in + row.tokens_out for row in rows),
-                unit="tokens",
-                starts=min(row.started_at for row in rows),
-                ends=max(row.started_at for row in rows),
-                estimated=any(row.estimated for row in rows),
-                note=f"{len(rows)} requests",
-            )
-            book.post(draft)
-        meter.request_id, meter.carried = rows[-1].id, carried
+    session.flush()
+    for due in unbilled(session.connection().exec_driver_sql):
+        for part in due.bills:
+            if part.amount:
+                book.post(_draft(book, due.deployment_id, part))
+        meter = session.get(TokenMeter, due.deployment_id) or TokenMeter(deployment_id=due.deployment_id, request_id="")
+        meter.request_id, meter.carried, meter.longest_us = due.last, due.carried, due.longest_us
         session.add(meter)
+
+
+def _draft(book: Book, deployment_id: str, part: Bill) -> Draft:
+    requests = part.requests
+    return Draft(
+        "charge",
+        use_key(deployment_id, requests[0].id, requests[-1].id),
+        charge_moves(book, deployment_id, part.amount),
+        ACTOR,
+        deployment_id,
+        part.attempt_id,
+        quantity=part.quantity,
+        unit=part.unit,
+        price=part.price,
+        starts=min(request.started_at for request in requests),
+        ends=max(request.span[1] for request in requests),
+        estimated=any(request.estimated for request in requests),
+        note=f"{len(requests):,} request{'s' if len(requests) > 1 else ''}",
+    )
 
 
 def _at(now: Instant, boot_us: int) -> Instant:

@@ -55,6 +55,7 @@ class Senses:
         blocked: Mapping[str, str],
         shutting_down: bool,
         resume: bool,
+        elsewhere: frozenset[str],
     ) -> World:
         """The world as known at `now` (UTC microseconds), for one pass over `deployments`."""
         instances = [i for d in deployments for i in d.instances]
@@ -76,6 +77,7 @@ class Senses:
             busy=busy,
             stops_sent=frozenset(actor.stops_sent),
             no_room=await _no_room(deployments, specs, backends),
+            elsewhere=elsewhere,
             gateway_up=gateway_up,
             blocked=blocked,
             shutting_down=shutting_down,
@@ -100,9 +102,10 @@ class Senses:
         seen: dict[str, Seen] = {}
         targets: dict[str, Target] = {}
         for instance in instances:
-            attempt, spec = instance.attempt, specs[instance.variant_id]
+            attempt = instance.attempt
             if attempt is None or attempt.released_at is not None:
                 continue
+            spec = specs[instance.variant_id].placed(attempt.placement)
             resource = (looks[instance.backend].resources or {}).get(attempt.id)
             if attempt.ended_at is not None:
                 if resource is not None and resource.exit is None:
@@ -118,7 +121,9 @@ class Senses:
             else:
                 seen[attempt.id] = self._alive(instance, resource, spec, now)
                 preset = self._presets.get(spec.engine)
-                if preset is not None and resource.endpoint is not None:
+                # Where the host cannot be looked at, silence is the way's and not the engine's.
+                visible = looks[instance.backend].failing_since is None
+                if preset is not None and resource.endpoint is not None and visible:
                     key = engine_key(self._home.attempts / attempt.id)
                     targets[attempt.id] = Target(instance.name, resource.endpoint, key, preset.health)
         self._judge.forget(seen.keys())
@@ -151,6 +156,9 @@ async def _no_room(
         if all(i.variant_id == deployment.variant_id for i in deployment.instances):
             continue
         spec = specs[deployment.variant_id]
+        # What may run anywhere finds a place of its own; one that is new to us is looked at once something is there.
+        if spec.smart is not None or spec.place not in backends:
+            continue
         try:
             reason = no_room(spec, await backends[spec.place].probe())
         except CouldNotLook as error:

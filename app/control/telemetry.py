@@ -7,11 +7,13 @@ import threading
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
 from app.domain.failures import StokerError
-from app.domain.gpus import HostFacts, HostLook, attribute, succeed
+from app.domain.gpus import HostFacts, HostLook, Ours, attribute, succeed
 from app.hosts.look import PATIENCE_S, Eye, addresses
+from app.hosts.stock import take_stock
 from app.settings import Home, Settings, load_settings
 from app.store import hosts, telemetry
 from app.store.read import reading
@@ -21,6 +23,8 @@ SAMPLE_EVERY_S = 5.0
 QUIET_EVERY_S = 15.0
 """Seconds between two looks at a host that has no GPU to be sampled, or does not answer."""
 CONFIG_EVERY_S = 2.0
+STOCK_AFTER_S, STOCK_EVERY_S = 3.0, 180.0
+"""Seconds before what a host has in store is looked through, which makes its disks work, and between two times."""
 _REPEAT_US = 60_000_000
 """Where nothing is new, a look is recorded no more often than this: every write wakes all that read."""
 
@@ -62,7 +66,7 @@ class Telemetry:
         with contextlib.suppress(StokerError):  # a store that is busy now is tidied when the config changes next
             await self._write(telemetry.forget_others, {name for name, _ in wanted})
         for name, address in wanted - self._tasks.keys():
-            self._tasks[name, address] = asyncio.create_task(self._watch(name, address))
+            self._tasks[name, address] = asyncio.create_task(self._follow(name, address))
 
     def _current(self) -> Settings:
         """The settings, read again when the file has changed; a broken file changes nothing."""
@@ -85,7 +89,27 @@ class Telemetry:
             task.cancel()
         await asyncio.gather(*ended, return_exceptions=True)
 
-    async def _watch(self, name: str, address: str) -> None:
+    async def _follow(self, name: str, address: str) -> None:
+        known = asyncio.Event()
+        await asyncio.gather(self._watch(name, address, known), self._count(name, address, known))
+
+    async def _count(self, name: str, address: str, known: asyncio.Event) -> None:
+        """Look through what the host has in store, now and then, once it is `known` to the store."""
+        await known.wait()
+        await asyncio.sleep(STOCK_AFTER_S)
+        while True:
+            try:
+                stock = await _in_thread(partial(take_stock, self._home, name, address), f"stock-{name}")
+                await self._write(telemetry.record_stock, name, stock)
+            except StokerError as error:
+                log.warning("host %s: %s: %s", name, error.code, error.message)
+            except LeaseLost:
+                return  # the beat tells the server
+            except Exception:
+                log.exception("what host %s has in store could not be seen", name)
+            await asyncio.sleep(STOCK_EVERY_S)
+
+    async def _watch(self, name: str, address: str, known: asyncio.Event) -> None:
         eye: Eye | None = None
         facts: HostFacts | None = None
         recorded = 0
@@ -103,6 +127,7 @@ class Telemetry:
                 if before is None or _news(before, facts) or facts.look.at - recorded >= _REPEAT_US:
                     await self._write(telemetry.record, facts)
                     recorded = facts.look.at
+                    known.set()
             except StokerError as error:
                 log.warning("host %s: %s: %s", name, error.code, error.message)
             except LeaseLost:
@@ -118,7 +143,7 @@ class Telemetry:
 
     def _succeed(self, before: HostFacts | None, name: str, look: HostLook) -> HostFacts:
         with reading(self._home.store) as connection:
-            ours = hosts.our_processes(connection).get(name, {})
+            ours = hosts.ours(connection).get(name, Ours())
             return succeed(before, name, attribute(look, ours), hosts.wanted(connection))
 
 

@@ -68,7 +68,8 @@ def advance(meter: Meter, now: Instant, ended: tuple[int, int | None] | None = N
 @dataclass(frozen=True, slots=True)
 class Standing:
     """The account at one look, in micro-units: what may be spent, what is held, what has run up and is not booked yet,
-    and what an hour costs as things are. `today` and `month` are what was spent since the UTC day and month began."""
+    and what an hour costs as things are: all that runs, and use as it was lately. `today` and `month` are what was
+    spent since the UTC day and month began."""
 
     available: int = 0
     held: int = 0

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from app.domain.lifecycle import Phase, State
+from app.domain.placement import Placement
 from app.domain.status import Wish
 
 
@@ -11,7 +12,8 @@ from app.domain.status import Wish
 class Attempt:
     """One start of an instance. Times are UTC microseconds, None for what has not happened.
 
-    `failure_code` of one that lives still says that it was given up, and why.
+    `failure_code` of one that lives still says that it was given up, and why. `placement` is where it was placed, None
+    where its variant says that.
     """
 
     id: str
@@ -26,6 +28,7 @@ class Attempt:
     exit_signal: int | None = None
     failure_code: str | None = None
     ended_boot_us: int | None = None
+    placement: Placement | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +168,7 @@ class World:
     in it has its weights. `busy` are instances with an external call under way. `stops_sent` are attempts that this
     server has asked to stop. `no_room` is by deployment id: why two replicas cannot run at once.
     `blocked` is by deployment id: why there is no money for it.
+    `elsewhere` are instances for which another offer is left to be tried, should this one fail.
     `shutting_down` stops everything without changing a wish (`stoker down --all`).
     """
 
@@ -176,6 +180,7 @@ class World:
     stops_sent: frozenset[str] = frozenset()
     no_room: Mapping[str, str] = field(default_factory=dict)
     blocked: Mapping[str, str] = field(default_factory=dict)
+    elsewhere: frozenset[str] = frozenset()
     gateway_up: bool = True
     shutting_down: bool = False
     resume_after_reboot: bool = False

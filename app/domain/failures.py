@@ -24,7 +24,10 @@ class Variation:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One row of the catalogue: `meaning` and `remedy` are one line each; `http` is the status a client sees."""
+    """One row of the catalogue: `meaning` and `remedy` are one line each; `http` is the status a client sees.
+
+    `elsewhere`: it is the host's or the provider's failure, so the same may well start on another.
+    """
 
     code: str
     meaning: str
@@ -33,6 +36,7 @@ class Failure:
     retry: Retry = Retry.NEVER
     aliases: tuple[str, ...] = ()
     variations: tuple[Variation, ...] = ()
+    elsewhere: bool = False
 
     def remedy_for(self, evidence: str) -> str:
         """What to do, as far as the evidence says which kind of it this is."""
@@ -84,11 +88,20 @@ _ROWS = (
         "ID_REUSED", "This id stands for something else already.", "Use an id once: leave it out, or choose another."
     ),
     # A launch that cannot begin.
-    Failure("MODEL_NOT_FOUND", "There is no such model.", "Give `smollm2` or the path of a GGUF file."),
+    Failure(
+        "MODEL_NOT_FOUND",
+        "There is no such model.",
+        "Give `smollm2`, the path of a file or folder, or a name on the hub.",
+    ),
     Failure(
         "MODEL_GATED",
         "The hub does not open this model to us.",
         "Accept its terms on the hub, and give a token that may read it: `HF_TOKEN`.",
+    ),
+    Failure(
+        "GPU_INCOMPATIBLE",
+        "The GPU cannot run this engine with this model.",
+        "A newer or larger GPU, a newer driver, a smaller model or less context.",
     ),
     Failure("CONFIG_INVALID", "A setting is not valid.", "Correct the setting that is named."),
     Failure("NAME_TAKEN", "A deployment of this name exists.", "Choose another: `--name NAME`."),
@@ -103,10 +116,22 @@ _ROWS = (
         "The image policy does not allow this image.",
         "Choose an image that it allows, or change `[images]` in config.toml.",
     ),
+    Failure("MODEL_IN_USE", "A deployment needs these weights.", "Remove that first: `stoker rm NAME`."),
+    Failure(
+        "SMART_NO_MATCH",
+        "No offer satisfies what was asked for.",
+        "Ask for less, or for another place: `stoker offers` says what each constraint removes.",
+        retry=Retry.BACKOFF,
+    ),
     Failure(
         "GPU_INCOMPATIBLE",
-        "The GPU cannot serve this model as it is asked to.",
-        "A larger GPU, a smaller model, or less context (`--ctx`).",
+        "The GPUs that were asked for cannot take it.",
+        "A larger GPU, a smaller model or less context; `stoker gpus` says who holds what.",
+    ),
+    Failure(
+        "CODE_NOT_ALLOWED",
+        "The model would run code of its own, which nobody has allowed.",
+        "Read it, then allow that commit in `[models]` of config.toml; or leave `trust-remote-code` out.",
     ),
     # A host.
     Failure(
@@ -114,19 +139,27 @@ _ROWS = (
         "The host or its container daemon cannot be reached.",
         "Check network, address and daemon; what runs there is left alone until it answers.",
         retry=Retry.BACKOFF,
+        elsewhere=True,
     ),
     Failure(
         "PROVIDER_TIMEOUT",
         "The host or provider had no capacity in time.",
-        "It is tried again; or choose another host.",
+        "It is tried again, with `--smart` on the next offer; or choose another: `stoker offers`.",
         retry=Retry.BACKOFF,
+        elsewhere=True,
     ),
-    Failure("PROVIDER_AUTH", "The host or provider refuses our credentials.", "Correct the key or its rights."),
+    Failure(
+        "PROVIDER_AUTH",
+        "The host or provider refuses our credentials.",
+        "Correct the key or its rights.",
+        elsewhere=True,
+    ),
     Failure(
         "IMAGE_PULL_FAILED",
         "The host could not get the image.",
         "Try again, or give another image: `--image REF`.",
         retry=Retry.BACKOFF,
+        elsewhere=True,
         variations=(
             Variation(
                 r"unauthorized|no basic auth|authentication required|access denied|denied:",
@@ -171,6 +204,7 @@ _ROWS = (
         "GPU_ACCESS",
         "The engine sees no GPU that it can use.",
         "Check the driver and the container toolkit: `nvidia-smi`, on the host and inside.",
+        elsewhere=True,
     ),
     Failure(
         "MODEL_LOAD_ERROR",
@@ -179,7 +213,7 @@ _ROWS = (
         aliases=("MODEL_LOADING_FAILURE",),
     ),
     Failure("ARCH_UNSUPPORTED", "The engine does not know this architecture.", "Choose another model or engine."),
-    Failure("MUST_REDOWNLOAD", "The weights are not where they should be.", "Fetch the file again, then start."),
+    Failure("MUST_REDOWNLOAD", "The weights are not where they should be.", "Fetch them again: `stoker fix NAME`."),
     Failure("BAD_FLAG", "The engine refused a flag.", "Correct the flag: `stoker change NAME --set key=value`."),
     Failure("PORT_IN_USE", "The port is taken by another program.", "Choose another port, or let stoker choose."),
     Failure("DISK_FULL", "The disk is full.", "Free some space, then start again."),

@@ -41,6 +41,7 @@ class Situation:
     that the engine runs on. `kv_types` and `flags` are those the engine has. `engines` are other engines that serve the
     model's format. `siblings` are other files with the same model in them, of any quantisation; `returned` says that
     the model's own file is back. `fetched` says that stoker itself can fetch it, `repo` names where it is published.
+    `unused` are models on this machine that no deployment needs, with their bytes, the largest first.
     `retried` says that it is tried again anyway, `unrecovered` that it has failed for so long that somebody else may
     have to look.
     """
@@ -60,6 +61,7 @@ class Situation:
     returned: bool = False
     fetched: bool = False
     repo: str = ""
+    unused: Sequence[tuple[str, int]] = ()
     retried: bool = False
     unrecovered: bool = False
 

@@ -111,7 +111,7 @@ def _file(situation: Situation) -> Options:
     )
     for model in same[:2]:
         yield option(f"model {model.name}", model.path, replace(spec, model=model))
-    if situation.repo:
+    if situation.repo and not situation.fetched:
         yield copied("fetch it again by hand", f"hf download {situation.repo} --force-download")
 
 

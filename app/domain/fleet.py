@@ -11,6 +11,16 @@ from app.domain.variant import VariantSpec
 STALE_AFTER_US = 5_000_000
 """A server that has given no sign of life for this long is not answering."""
 
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """How far the weights of a variant are on their way: bytes that are here, of how many, and bytes a second."""
+
+    done: int
+    total: int
+    rate: int = 0
+
+
 ProcessState = Literal["running", "starting", "down"]
 
 
@@ -31,7 +41,7 @@ class Freshness:
 class Fleet:
     """Deployments by name, the specs of their variants by id, the gateway's base URL if it runs, and the time.
 
-    `fetches` are bytes that were fetched, and of how many, for variants whose weights are on their way, by id.
+    `fetches` says how far weights are that are on their way, by the id of their variant.
     `milestones` says by attempt id how far each start has come that is under way, or came.
     """
 
@@ -40,7 +50,7 @@ class Fleet:
     freshness: Freshness
     endpoint: str | None
     now: int
-    fetches: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    fetches: Mapping[str, Fetched] = field(default_factory=dict)
     milestones: Mapping[str, Finding] = field(default_factory=dict)
 
 

@@ -1,8 +1,8 @@
 """GPUs as they were looked at: what a host has, who holds its memory, and what is left of it for us. Pure."""
 
 import re
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 HostState = Literal["ok", "no_gpu", "no_driver", "driver_down", "unreachable"]
@@ -53,6 +53,8 @@ class Gpu:
     Memory in bytes, utilisation in percent, power in milliwatts. `ecc_errors` are those since the driver was loaded
     that could not be corrected; `xid` is the last critical error that the driver reported while somebody listened.
     `trouble` says why the GPU itself could not be asked. `holders` is None where the driver names no processes.
+    A slice (MIG) of a GPU has an entry of its own behind that of the whole: the same `index`, and the number of the
+    `slice`; the holders of slices are not among those of the whole.
     """
 
     index: int
@@ -70,6 +72,12 @@ class Gpu:
     mig: bool | None = None
     trouble: str = ""
     holders: tuple[Holder, ...] | None = None
+    slice: int | None = None
+
+    @property
+    def place(self) -> str:
+        """Which one it is on its host: `0`, for a slice `0:1`."""
+        return str(self.index) if self.slice is None else f"{self.index}:{self.slice}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,16 +114,27 @@ def shown_command(words: Sequence[str]) -> str:
     return _SECRET.sub(r"\1***", " ".join(words))
 
 
-def attribute(look: HostLook, ours: Mapping[int, str]) -> HostLook:
-    """The look with the deployment of every holder that is a process of `ours` (deployment by pid), or below one."""
+@dataclass(frozen=True, slots=True)
+class Ours:
+    """What runs of ours on a host: its deployment by the pid of the engine, and by the short id of its container."""
 
-    def owner(holder: Holder) -> str | None:
-        return next((ours[pid] for pid in (holder.pid, *holder.parents) if pid in ours), None)
+    pids: Mapping[int, str] = field(default_factory=dict)
+    containers: Mapping[str, str] = field(default_factory=dict)
 
+    def owner(self, holder: Holder) -> str | None:
+        """The deployment of a process: it is an engine, below one, or in the container of one."""
+        above = next((self.pids[pid] for pid in (holder.pid, *holder.parents) if pid in self.pids), None)
+        return above or self.containers.get(holder.container or "")
+
+
+def attribute(look: HostLook, ours: Ours) -> HostLook:
+    """The look with the deployment of every holder that is one of `ours`."""
     return replace(
         look,
         gpus=tuple(
-            replace(gpu, holders=tuple(replace(h, deployment=owner(h)) for h in gpu.holders)) if gpu.holders else gpu
+            replace(gpu, holders=tuple(replace(h, deployment=ours.owner(h)) for h in gpu.holders))
+            if gpu.holders
+            else gpu
             for gpu in look.gpus
         ),
     )
@@ -124,27 +143,37 @@ def attribute(look: HostLook, ours: Mapping[int, str]) -> HostLook:
 @dataclass(frozen=True, slots=True)
 class Reserve:
     """What a deployment needs of a GPU: the most bytes that it has held there, with processes of which the first began
-    at `since` (UTC microseconds)."""
+    at `since` (UTC microseconds), while it ran `variant`."""
 
     bytes: int
     since: int
+    variant: str = ""
 
 
 Reserves = Mapping[str, Reserve]
 """By deployment."""
 
 
-def reserves(before: Reserves, gpu: Gpu, wanted: Collection[str], now: int) -> dict[str, Reserve]:
+Wanted = Mapping[str, str]
+"""The deployments that are to run, each with the variant that it runs: empty while there are instances of several."""
+
+
+def reserves(before: Reserves, gpu: Gpu, wanted: Wanted, now: int) -> dict[str, Reserve]:
     """What our deployments need of `gpu` after a look at it, given what they needed `before` it.
 
-    A reserve stays while its deployment is `wanted`, also when it holds nothing: asleep, or between two starts.
+    A reserve stays while its deployment is `wanted`, also when it holds nothing: asleep, or between two starts. What
+    another variant of it needed says nothing about this one.
     """
-    kept = {name: reserve for name, reserve in before.items() if name in wanted}
+    kept = _kept(before, wanted)
     for name, held in _held(gpu, now).items():
         if name in wanted:
             known = kept.get(name, held)
-            kept[name] = Reserve(max(known.bytes, held.bytes), min(known.since, held.since))
+            kept[name] = Reserve(max(known.bytes, held.bytes), min(known.since, held.since), wanted[name])
     return kept
+
+
+def _kept(before: Reserves, wanted: Wanted) -> dict[str, Reserve]:
+    return {name: reserve for name, reserve in before.items() if wanted.get(name) == reserve.variant}
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +195,7 @@ class HostFacts:
         return self.reserves.get(gpu.uuid, {})
 
 
-def succeed(before: HostFacts | None, name: str, look: HostLook, wanted: Collection[str]) -> HostFacts:
+def succeed(before: HostFacts | None, name: str, look: HostLook, wanted: Wanted) -> HostFacts:
     """What is known of a host after a `look` at it, given what was known `before` and the deployments that are wanted.
 
     A host that does not answer keeps the GPUs that it had, and ours what they need of them.
@@ -180,7 +209,7 @@ def succeed(before: HostFacts | None, name: str, look: HostLook, wanted: Collect
             look = replace(look, gpus=before.look.gpus, driver=before.look.driver, cuda=before.look.cuda)
         return HostFacts(name, look, known, since, before.answered_at if before is not None else None)
     # A GPU that is not seen now, because its driver is down, is no less needed.
-    needs = {uuid: {name: need for name, need in of.items() if name in wanted} for uuid, of in known.items()}
+    needs = {uuid: _kept(of, wanted) for uuid, of in known.items()}
     needs |= {gpu.uuid: reserves(known.get(gpu.uuid, {}), gpu, wanted, look.at) for gpu in look.gpus if gpu.uuid}
     return HostFacts(name, look, {uuid: need for uuid, need in needs.items() if need}, since, look.at)
 
@@ -194,6 +223,10 @@ class Sample:
     utilization: int | None
     temperature_c: int | None
     power_mw: int | None
+
+
+KNOWN_AFTER_US = 10_000_000
+"""How long after its start an engine of ours may not be known by its pid or container yet: one look at its backend."""
 
 
 def free_vram(gpu: Gpu, reserved: Reserves) -> int | None:
@@ -215,16 +248,17 @@ class Intrusion:
     holders: tuple[Holder, ...]
 
 
-def intrusion(gpu: Gpu, reserved: Reserves) -> Intrusion | None:
-    """Whether newcomers on `gpu` leave less than our deployments there need, as far as can be told.
+def intrusion(gpu: Gpu, reserved: Reserves, now: int) -> Intrusion | None:
+    """Whether newcomers on `gpu` leave less than our deployments there need, as far as a look at `now` can tell.
 
-    Newcomers are processes that are not ours and began after ours, or of which nobody knows when they began.
+    Newcomers are processes that are not ours and began after ours, or of which nobody knows when they began. Of one
+    that has only just begun it is not known yet whose it is.
     """
     if gpu.vram_total is None or not reserved or not gpu.holders:
         return None
     first = min(each.since for each in reserved.values())
     foreign = [h for h in gpu.holders if h.deployment is None]
-    newcomers = tuple(h for h in foreign if h.bytes and (h.since is None or h.since >= first))
+    newcomers = tuple(h for h in foreign if h.bytes and (h.since is None or first <= h.since < now - KNOWN_AFTER_US))
     missing = sum(each.bytes for each in reserved.values()) + sum(h.bytes or 0 for h in foreign) - gpu.vram_total
     return Intrusion(missing, tuple(sorted(reserved)), newcomers) if newcomers and missing > 0 else None
 

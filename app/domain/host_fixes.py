@@ -9,6 +9,9 @@ from app.domain.fix import Options, Situation, copied, digits_of, flagged, optio
 _WAITED = re.compile(r"(?P<quiet>no line[^0-9]*)?(?:for|not ready) (?P<s>\d+) s")
 """How the server says how long it has waited: for a sign of getting on, or for the whole start."""
 
+_MODELS = 3
+"""Of what may go from a disk, the largest few."""
+
 
 def for_gpu(situation: Situation) -> Options:
     """A GPU or its driver failed: look, restart, reset."""
@@ -39,8 +42,10 @@ def for_hub(situation: Situation) -> Options:
         yield copied("ask for access first", f"https://huggingface.co/{situation.repo}")
 
 
-def for_disk(_situation: Situation) -> Options:
-    """Room on the disk."""
+def for_disk(situation: Situation) -> Options:
+    """Room on the disk: what nothing needs, by its size, and what else may go."""
+    for name, size in situation.unused[:_MODELS]:
+        yield copied(f"remove {name}, which nothing needs: {size / 1e9:,.1f} GB", f"stoker models rm {name}")
     yield copied("see what fills it", "df -h; du -xsh ~/.cache/huggingface ~/.local/state/stoker")
     yield copied("drop images that nothing uses", "docker image prune --all")
     yield option("start again", "when there is room")

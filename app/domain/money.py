@@ -17,9 +17,12 @@ DAY_US = 24 * HOUR_US
 MOST = 1_000_000_000 * MICRO
 """No amount that people write is larger: a billion. A hundred thousand of them still fit into 64 bits."""
 _PLACES = 6
+_PARTS = HOUR_US // MICRO
+"""A price of a million tokens has this many times fewer parts of a micro-unit than one of an hour."""
 _AMOUNT = re.compile(r"([0-9]{1,10})(?:\.([0-9]{1,12}))?")
 
-Basis = Literal["second", "token"]
+Basis = Literal["second", "use", "token"]
+"""What is billed: every second of a replica, those in which it answers somebody, or tokens."""
 
 
 class Micro(int):
@@ -70,7 +73,8 @@ class Price:
     """What a variant costs, locked when it was launched, in micro-units.
 
     `hour` is for one replica and hour; `token_in` and `token_out` are for a million tokens. `basis` says which of them
-    is billed. `from_start` bills from the start of an attempt, as some hosts do, instead of from its readiness.
+    is billed, and of which seconds. `from_start` bills every second from the start of an attempt, as some hosts do,
+    instead of from its readiness.
     """
 
     hour: int = 0
@@ -81,13 +85,18 @@ class Price:
 
     @property
     def by_hour(self) -> int:
-        """What a replica costs an hour for being there, 0 if only its tokens are billed."""
+        """What a replica costs an hour at most, 0 if only its tokens are billed."""
+        return self.hour if self.basis != "token" else 0
+
+    @property
+    def by_idle_hour(self) -> int:
+        """What a replica costs an hour for being there, used or not."""
         return self.hour if self.basis == "second" else 0
 
     @property
     def free(self) -> bool:
         """Whether nothing is ever billed."""
-        return not (self.hour if self.basis == "second" else self.token_in or self.token_out)
+        return not (self.hour if self.basis != "token" else self.token_in or self.token_out)
 
 
 FREE = Price()
@@ -104,12 +113,12 @@ def time_cost(per_hour: int, us: int, carried: int) -> tuple[int, int]:
 
 
 def token_cost(price: Price, tokens_in: int, tokens_out: int, carried: int) -> tuple[int, int]:
-    """(micro-units, what is carried on) for tokens, with what was carried so far in parts of 1/1,000,000 micro-unit."""
-    return divmod(price.token_in * tokens_in + price.token_out * tokens_out + carried, MICRO)
+    """(micro-units, what is carried on) for tokens, with what was carried so far, both in the parts of `time_cost`."""
+    return divmod((price.token_in * tokens_in + price.token_out * tokens_out) * _PARTS + carried, HOUR_US)
 
 
 def request_cost(price: Price, tokens_in: int, tokens_out: int) -> int:
     """What one request costs by itself, to the nearest micro-unit; 0 where the time of a replica is billed instead."""
     if price.basis != "token":
         return 0
-    return token_cost(price, tokens_in, tokens_out, MICRO // 2)[0]
+    return token_cost(price, tokens_in, tokens_out, HOUR_US // 2)[0]

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from app.domain.facts import Attempt, Deployment, Ended, Instance, Seen, World
-from app.domain.failures import HEALTHY_AFTER_US, retry_delay_us
+from app.domain.failures import CATALOGUE, HEALTHY_AFTER_US, retry_delay_us
 from app.domain.lifecycle import Phase, State
 from app.domain.roles import Plan, Role, assign
 
@@ -267,6 +267,8 @@ def _ended(instance: Instance, attempt: Attempt, ended: Ended, plan: Plan, world
     healthy = instance.ready_at is not None and ended.at - instance.ready_at >= HEALTHY_AFTER_US
     count = 1 if healthy else instance.failure_count + 1
     delay = retry_delay_us(ended.code, count, instance.served, ended.evidence)
+    if instance.id in world.elsewhere and CATALOGUE[ended.code].elsewhere:
+        delay = 0  # another host has done nothing to be waited for
     failure: dict[str, Any] = {
         "failure_code": ended.code,
         "failure_evidence": ended.evidence,

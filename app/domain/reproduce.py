@@ -8,7 +8,8 @@ from app.domain.variant import VariantSpec
 def reproduction(name: str, spec: VariantSpec, replicas: int) -> str:
     """A script that launches `spec` as deployment `name`. The values of its variables stay behind."""
     model = "smollm2" if spec.model.source == "bundled" else spec.model.path
-    words = ["stoker", "launch", model, "--name", name, "--engine", spec.engine, "--backend", spec.backend]
+    words = ["stoker", "launch", model, "--name", name, "--engine", spec.engine]
+    words += ["--backend", spec.backend] if spec.smart is None else spec.smart.options()
     words += ["--ctx", str(spec.context), "--seqs", str(spec.seqs), "--kv-type", spec.kv_type]
     words += ["--replicas", str(replicas)] if replicas != 1 else []
     words += ["--memory", str(spec.memory_limit)] if spec.memory_limit is not None else []

@@ -6,6 +6,9 @@ from typing import Literal, Protocol
 
 from app.domain.lifecycle import Phase, State
 
+DAMAGED = " is damaged: "
+"""In the evidence of a file that is not what it should be by its size or checksum, and has to be fetched again."""
+
 
 class Status(StrEnum):
     """The words of the field for a deployment. Order of precedence is `derive`'s."""
@@ -34,6 +37,8 @@ class InstanceLike(Protocol):
     def phase(self) -> str: ...
     @property
     def failure_code(self) -> str | None: ...
+    @property
+    def failure_evidence(self) -> str | None: ...
     @property
     def retry_at(self) -> int | None: ...
     @property
@@ -84,7 +89,10 @@ def _serves(instance: InstanceLike) -> bool:
 
 
 def _weights_missing(instance: InstanceLike) -> bool:
-    return instance.state == State.FAILED and instance.failure_code == "MUST_REDOWNLOAD"
+    if instance.state != State.FAILED:
+        return False
+    damaged = instance.failure_code == "MODEL_LOAD_ERROR" and DAMAGED in (instance.failure_evidence or "")
+    return damaged or instance.failure_code == "MUST_REDOWNLOAD"
 
 
 def _failed_detail(instances: Sequence[InstanceLike]) -> str:

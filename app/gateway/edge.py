@@ -94,7 +94,10 @@ class Edge:
         request.step("model", deployment.name if variant_id is None else safe(call.model, 100))
         context = snapshot.specs[variant_id or deployment.variant_id].context
         request.step("context", f"{check_context(call, context)} of {context} tokens, at least")
-        call.fields["model"] = deployment.name
+        if deployment.id in snapshot.unnamed:
+            del call.fields["model"]
+        else:
+            call.fields["model"] = deployment.name
         exchange = Exchange(self.router, self._spool, self._settings, request, call)
         try:
             with self._quota.admit(key):

@@ -158,7 +158,9 @@ class Exchange:
             if not started:
                 raise EdgeError("UPSTREAM_FAILED", "The engine ended the stream before it began.")
             self._count_stream(tap)
-        await send({"type": "http.response.body", "body": tap.rest()})
+        # Not every engine says that it is through, and clients wait for it.
+        rest = tap.rest() if tap.done or tap.failed else tap.rest() + b"data: [DONE]\n\n"
+        await send({"type": "http.response.body", "body": rest})
 
     def _count_stream(self, tap: Tap) -> None:
         request = self._request

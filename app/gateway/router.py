@@ -286,7 +286,10 @@ class Router:
         elif not message and route.variant_id is not None:
             message = f"No replica of `{route.name}` serves."
         elif not message:
-            message = f"`{deployment.name}` is {self.status(deployment)[0]}: no replica serves yet."
+            status, _ = self.status(deployment)
+            missing = "; ".join(dict.fromkeys(_missing(i) for i in route.instances if i.unreachable_since is not None))
+            why_not = missing if status is Status.UNREACHABLE else "no replica serves yet"
+            message = f"`{deployment.name}` is {status}: {why_not}."
         places = {replica.instance_id: replica for replica in route.replicas}
         reasons = [(i, _reason(i, places.get(i.id), now)) for i in route.instances]
         after = route.retry_after(now)
@@ -300,6 +303,14 @@ def _routable(instance: Instance) -> bool:
     return instance.state is State.RUNNING and instance.phase is Phase.SERVING and instance.unreachable_since is None
 
 
+def _missing(instance: Instance) -> str:
+    """What cannot be reached, and since when."""
+    backend, _, host = instance.backend.partition("@")
+    where = f"host {host}" if host else f"{backend} on this machine"
+    moment = time.gmtime((instance.unreachable_since or 0) / 1_000_000)
+    return f"{where} has not been reached since {time.strftime('%Y-%m-%d %H:%M:%S', moment)} UTC"
+
+
 def _load(replica: Replica) -> int:
     return replica.in_flight
 
@@ -310,7 +321,7 @@ def _reason(instance: Instance, replica: Replica | None, now: float) -> str:
     if replica is not None:
         return f"{replica.in_flight} of {replica.cap} requests in flight"
     if instance.unreachable_since is not None:
-        return "unreachable"
+        return f"unreachable: {_missing(instance)}"
     if instance.state is State.FAILED:
         return safe(f"failed: {instance.failure_code} {instance.failure_evidence or ''}", 300).strip()
     return instance.phase.value.replace("_", " ")

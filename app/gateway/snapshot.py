@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
 from app.domain.facts import Deployment
@@ -30,7 +30,8 @@ class Key:
 class Snapshot:
     """The store at `generation`: keys by public part, deployments by name, specs and numbers of variants by id.
 
-    `secrets` maps attempts to the key that their engine asks for; an attempt without one is not in it.
+    `secrets` maps attempts to the key that their engine asks for; an attempt without one is not in it. `unnamed` are
+    ids of deployments with an engine that must not be told the name of its model.
     """
 
     generation: int
@@ -39,6 +40,7 @@ class Snapshot:
     specs: Mapping[str, VariantSpec]
     numbers: Mapping[str, int]
     secrets: Mapping[str, str]
+    unnamed: frozenset[str] = frozenset()
 
     def callable_by(self, key: Key) -> list[Deployment]:
         """The deployments that `key` may call, by name."""
@@ -51,19 +53,26 @@ def read_generation(connection: sqlite3.Connection) -> int:
     return value
 
 
-def read_snapshot(connection: sqlite3.Connection) -> Snapshot:
-    """The store as of one instant, without `secrets`, which are files."""
+def read_snapshot(connection: sqlite3.Connection, unnamed: Container[str] = ()) -> Snapshot:
+    """The store as of one instant, without `secrets`, which are files. `unnamed` are engines that know no names."""
     connection.execute("BEGIN")
     try:
         deployments = read.deployments(connection)
         variants = {d.variant_id for d in deployments} | {i.variant_id for d in deployments for i in d.instances}
+        specs = read.specs(connection, sorted(variants))
         return Snapshot(
             generation=read_generation(connection),
             keys={row["id"]: _key(row) for row in read.keys(connection)},
             deployments={d.name: d for d in deployments},
-            specs=read.specs(connection, sorted(variants)),
+            specs=specs,
             numbers=read.variant_numbers(connection, sorted(variants)),
             secrets={},
+            unnamed=frozenset(
+                deployment.id
+                for deployment in deployments
+                for variant in (deployment.variant_id, *(i.variant_id for i in deployment.instances))
+                if specs[variant].engine in unnamed
+            ),
         )
     finally:
         connection.execute("COMMIT")

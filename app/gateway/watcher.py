@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from app.domain.failures import StokerError
 from app.gateway.snapshot import Snapshot, read_generation, read_snapshot
-from app.settings import Home
+from app.settings import Home, load_presets
 from app.store.sqlite import connect_reader
 
 log = logging.getLogger(__name__)
@@ -31,6 +31,7 @@ class Watcher(threading.Thread):
         self._inode = 0
         self._version = self._generation = -1
         self._secrets: dict[str, str] = {}
+        self._unnamed = frozenset(name for name, preset in load_presets(home).items() if not preset.named)
         self._complaint = ""
 
     def stop(self) -> None:
@@ -60,7 +61,7 @@ class Watcher(threading.Thread):
         if version == self._version:
             return
         if read_generation(connection) != self._generation:
-            snapshot = read_snapshot(connection)
+            snapshot = read_snapshot(connection, self._unnamed)
             self._deliver(replace(snapshot, secrets=self._read_secrets(snapshot)))
             self._generation = snapshot.generation
         self._version = version

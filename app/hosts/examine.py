@@ -1,22 +1,28 @@
 """The test of a host: can it be reached, has it a driver, a container daemon, and a toolkit that gives GPUs to that."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 from app.domain.gpus import HostLook
 from app.domain.text import clean_text
 from app.hosts import remote
 from app.hosts.processes import LONGEST
-from app.hosts.ssh import Ssh, SshFailed
+from app.hosts.ssh import SshFailed
+from app.hosts.way import way
 from app.launch.checks import Check, failed, passed
+from app.settings import Home
 
 _TIMEOUT_S = 30.0
-_DAEMON = """
+TOOLKIT = ("nvidia-ctk", "nvidia-container-cli", "nvidia-container-runtime")
+"""Programs of NVIDIA's container toolkit: any of them shows that it is installed."""
+_DAEMON = f"""
 export LC_ALL=C PATH="$PATH:/usr/local/bin:/usr/bin:/bin"
 if ! command -v docker >/dev/null 2>&1; then echo missing; exit 0; fi
-docker info --format '{{.ServerVersion}} {{json .Runtimes}}' 2>&1
+docker info --format '{{{{.ServerVersion}}}} {{{{json .Runtimes}}}}' 2>&1
 printf '\\nstatus %s\\n' "$?"
-command -v nvidia-ctk nvidia-container-cli nvidia-container-runtime 2>/dev/null
+command -v {" ".join(TOOLKIT)} 2>/dev/null
 """
 _REACH = {
     "no_key": (
@@ -26,30 +32,59 @@ _REACH = {
     "host_key": ("PROVIDER_AUTH", "Connect once by hand, and compare the host's key before you accept it: `ssh {}`."),
     "no_client": ("ENTRYPOINT_MISSING", "Install OpenSSH's client."),
 }
+_SAID = (
+    ("permission denied", "PROVIDER_AUTH", "Put the user into the group `docker` there."),
+    (
+        r"certificate|\btls\b|x509",
+        "PROVIDER_AUTH",
+        "Put ca.pem, cert.pem and key.pem for it into ~/.docker, or set DOCKER_CERT_PATH.",
+    ),
+    (r"context .*not found|context not found", "CONFIG_INVALID", "See which there are: `docker context ls`."),
+)
+_STOPPED = ("HOST_UNREACHABLE", "Start it there: `systemctl start docker`.")
 
 
-def examine(ssh: Ssh) -> Iterator[Check]:
-    """Every check of a host, in an order in which a later one depends on an earlier."""
+def examine(home: Home, address: str) -> Iterator[Check]:
+    """Every check of a host, in an order in which a later one depends on an earlier.
+
+    Where SSH does not lead, its daemon is all that there is to ask.
+    """
+    there = way(home, address)
+    gpus = False
+    if there.ssh is None:
+        yield passed("ssh", f"{address} is not reached by SSH, so its GPUs cannot be seen")
+    else:
+        try:
+            there.ssh.run("true", _TIMEOUT_S)
+        except SshFailed as error:
+            code, remedy = _REACH.get(error.reason, ("HOST_UNREACHABLE", ""))
+            yield failed("ssh", code, clean_text(error.text, LONGEST), remedy.format(there.ssh.host))
+            return
+        yield passed("ssh", f"{there.ssh.host} answers")
+        look = remote.look(there.ssh)
+        yield driver(look)
+        gpus = bool(look.gpus)
     try:
-        ssh.run("true", _TIMEOUT_S)
-    except SshFailed as error:
-        code, remedy = _REACH.get(error.reason, ("HOST_UNREACHABLE", ""))
-        yield failed("ssh", code, clean_text(error.text, LONGEST), remedy.format(ssh.host))
-        return
-    yield passed("ssh", f"{ssh.host} answers")
-    look = remote.look(ssh)
-    yield driver(look)
-    try:
-        text = ssh.run(_DAEMON, _TIMEOUT_S).out.decode("utf-8", "replace")
+        text = there.run(_DAEMON, _TIMEOUT_S)
     except SshFailed as error:
         yield failed("docker", "HOST_UNREACHABLE", clean_text(error.text, LONGEST))
         return
-    yield from _daemon(text, gpus=bool(look.gpus))
+    yield from _daemon(text, gpus=gpus, here=there.ssh is None)
 
 
-def unseen(address: str) -> Check:
-    """The one check of a host that SSH does not lead to."""
-    return passed("ssh", f"{address} is not reached by SSH, so its GPUs cannot be seen")
+def examine_all(home: Home, hosts: Mapping[str, str]) -> Iterator[Check]:
+    """One check a host of `hosts` (address by name), all at once: the first thing that is wrong, or what it has."""
+    if not hosts:
+        return
+    with ThreadPoolExecutor(len(hosts), "examine") as pool:
+        yield from pool.map(lambda each: _whole(each[0], list(examine(home, each[1]))), hosts.items())
+
+
+def _whole(name: str, checks: Sequence[Check]) -> Check:
+    wrong = next((check for check in checks if check.result == "fail"), None)
+    if wrong is not None:
+        return replace(wrong, name=f"host {name}")
+    return passed(f"host {name}", "; ".join(f"{check.name}: {check.detail}" for check in checks))
 
 
 def driver(look: HostLook) -> Check:
@@ -65,18 +100,18 @@ def driver(look: HostLook) -> Check:
     return passed("gpu", f"{names}; driver {look.driver}" + (f", CUDA {look.cuda}" if look.cuda else ""))
 
 
-def _daemon(text: str, *, gpus: bool) -> Iterator[Check]:
+def _daemon(text: str, *, gpus: bool, here: bool) -> Iterator[Check]:
+    """What Docker's own command said on the host; `here` if it was asked on this machine."""
     lines = [clean_text(line, LONGEST) for line in text.splitlines() if line.strip()]
     if lines[:1] == ["missing"]:
-        yield failed("docker", "HOST_UNREACHABLE", "There is no `docker` on this host.", "Install Docker there.")
+        where = "this machine, which alone could ask its daemon" if here else "this host"
+        remedy = "Install Docker's command." if here else "Install Docker there."
+        yield failed("docker", "HOST_UNREACHABLE", f"There is no `docker` on {where}.", remedy)
         return
     if "status 0" not in lines:
         said = lines[0] if lines else "docker said nothing."
-        denied = "permission denied" in said.lower()
-        remedy = (
-            "Put the user into the group `docker` there." if denied else "Start it there: `systemctl start docker`."
-        )
-        yield failed("docker", "PROVIDER_AUTH" if denied else "HOST_UNREACHABLE", said, remedy)
+        code, remedy = next((found for sign, *found in _SAID if re.search(sign, said, re.IGNORECASE)), _STOPPED)
+        yield failed("docker", code, said, remedy)
         return
     version, _, runtimes = lines[0].partition(" ")
     yield passed("docker", f"version {version}")

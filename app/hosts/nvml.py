@@ -6,7 +6,8 @@ is down, a GPU that is lost.
 
 import ctypes
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -40,7 +41,7 @@ class Nvml:
                 self._api = pynvml
                 self._listen()
             self._hear()
-            gpus = tuple(self._gpu(index) for index in range(pynvml.nvmlDeviceGetCount()))
+            gpus = tuple(gpu for index in range(pynvml.nvmlDeviceGetCount()) for gpu in self._gpu(index))
         except pynvml.NVMLError as error:
             self.close()
             return _absent(error, pynvml, now)
@@ -81,7 +82,8 @@ class Nvml:
             if (index := self._device.get(_address(event.device))) is not None:
                 self._xids[index] = int(event.eventData)
 
-    def _gpu(self, index: int) -> Gpu:
+    def _gpu(self, index: int) -> tuple[Gpu, ...]:
+        """A GPU, and behind it the slices that it is parted into."""
         api: Any = self._api
         known = self._known.get(index, Gpu(index))
         try:
@@ -90,10 +92,24 @@ class Nvml:
             uuid = clean_text(api.nvmlDeviceGetUUID(handle), LONGEST)
         except api.NVMLError as error:
             text = _LOST if error.value == api.NVML_ERROR_GPU_IS_LOST else f"NVML: {clean_text(str(error), LONGEST)}."
-            return Gpu(index, known.uuid, known.name, xid=self._xids.get(index), trouble=text)
-        found = self._fields(index, uuid, handle)
+            return (Gpu(index, known.uuid, known.name, xid=self._xids.get(index), trouble=text),)
+        found = replace(self._fields(index, uuid, handle), xid=self._xids.get(index))
         self._known[index] = found
-        return found
+        slices = tuple(self._slices(found, handle)) if found.mig else ()
+        inside = {holder.pid for each in slices for holder in each.holders or ()}
+        if inside and found.holders:
+            found = replace(found, holders=tuple(h for h in found.holders if h.pid not in inside))
+        return (found, *slices)
+
+    def _slices(self, whole: Gpu, handle: Any) -> Iterator[Gpu]:
+        """The slices (MIG devices) of a GPU. What only the whole can tell, its heat and power, they leave open."""
+        api: Any = self._api
+        for number in range(_ask(api.nvmlDeviceGetMaxMigDeviceCount, handle) or 0):
+            part = _ask(api.nvmlDeviceGetMigDeviceHandleByIndex, handle, number)
+            uuid = None if part is None else _ask(api.nvmlDeviceGetUUID, part)
+            if uuid is not None:
+                found = self._fields(whole.index, clean_text(uuid, LONGEST), part)
+                yield replace(found, slice=number, mig=None, capability=found.capability or whole.capability)
 
     def _fields(self, index: int, uuid: str, handle: Any) -> Gpu:
         api: Any = self._api
@@ -120,7 +136,6 @@ class Nvml:
             power_mw=_ask(api.nvmlDeviceGetPowerUsage, handle),
             capability=None if capability is None else "{}.{}".format(*capability),
             ecc_errors=_ask(api.nvmlDeviceGetTotalEccErrors, handle, *errors),
-            xid=self._xids.get(index),
             mig=None if mig is None else mig[0] == api.NVML_DEVICE_MIG_ENABLE,
             holders=None if all(found is None for found in lists) else _holders(lists),
         )

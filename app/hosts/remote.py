@@ -7,12 +7,13 @@ says what they are; fields are parted by tabs, which nothing that a process call
 import csv
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from app.domain.gpus import Gpu, Holder, HostLook, shown_command
 from app.domain.text import clean_text
 from app.hosts.processes import LONGEST, container_of
+from app.hosts.slices import TAGS, Slice, parse_slices
 from app.hosts.ssh import Ssh, SshFailed
 
 LOOK_TIMEOUT_S = 15.0
@@ -39,10 +40,18 @@ printf 'cuda\t%s\n' "$(nvidia-smi 2>/dev/null | sed -n 's/.*CUDA Version: *\([0-
 apps=$(nvidia-smi --query-compute-apps=gpu_uuid,pid,used_memory --format=csv,noheader,nounits 2>/dev/null)
 printf 'apps\t%s\n' "$?"
 each app "$apps"
+told=
+case $found in *Enabled*)
+  told=$(nvidia-smi -q -x 2>/dev/null | grep -E '<({TAGS})[=>]')
+  each listed "$(nvidia-smi -L 2>/dev/null)"
+  each told "$told" ;;
+esac
 read -r up rest </proc/uptime
 printf 'clock\t%s\t%s\n' "$up" "$(getconf CLK_TCK 2>/dev/null || echo 100)"
 fields() {{ tr '\n\t' '  ' <"/proc/$1/stat" 2>/dev/null | sed 's/.*) //'; }}
-for pid in $(printf '%s\n' "$apps" | sed -n 's/^[^,]*, *\([0-9][0-9]*\),.*/\1/p' | sort -u); do
+pids() {{ printf '%s\n' "$apps" | sed -n 's/^[^,]*, *\([0-9][0-9]*\),.*/\1/p'
+  printf '%s\n' "$told" | sed -n 's/.*<pid>\([0-9][0-9]*\)<.*/\1/p'; }}
+for pid in $(pids | sort -u); do
   stat=$(fields "$pid"); [ -n "$stat" ] || continue
   set -- $stat; began=${{20}}; parent=$2; above=; steps=0
   while [ "${{parent:-0}}" -gt 0 ] && [ $steps -lt 32 ]; do
@@ -80,11 +89,13 @@ def parse(text: str, now: int) -> HostLook:
     gpus = [gpu for row in said[:MOST_GPUS] if (gpu := _gpu(row)) is not None]
     if rows["status"][0] != "0" and not gpus:
         return _without(next((row for row in said if row), "nvidia-smi failed without a word."), now)
-    held = _held(rows, now)
+    processes = _processes(rows, now)
+    held = _held(rows, processes)
+    slices = parse_slices(map(_clean, rows.get("listed", ())), "\n".join(map(_clean, rows.get("told", ()))))
     return HostLook(
         state="ok" if gpus else "no_gpu",
         at=now,
-        gpus=tuple(_with_holders(gpu, held) for gpu in gpus),
+        gpus=tuple(part for gpu in gpus for part in _parts(gpu, slices.get(gpu.uuid, ()), held, processes)),
         driver=next((_clean(row.split(",")[3]).strip() for row in said if row.count(",") > 3), None),
         cuda=_clean(rows.get("cuda", [""])[0]) or None,
         detail="" if gpus else "The NVIDIA driver runs, and sees no GPU.",
@@ -128,24 +139,26 @@ def _gpu(row: str) -> Gpu | None:
     )
 
 
-def _held(rows: Mapping[str, Sequence[str]], now: int) -> dict[str, tuple[Holder, ...]] | None:
-    """The holders by the uuid of their GPU; None where the driver names no processes."""
-    if rows.get("apps", ["1"])[0] != "0":
-        return None
+def _processes(rows: Mapping[str, Sequence[str]], now: int) -> dict[int, Holder]:
+    """What /proc says of each process, by pid."""
     processes = {}
     clock = [_decimal(field) for field in next(iter(rows.get("clock", ())), "").split("\t")]
     for row in rows.get("process", ()):
         if (described := _process(row, clock, now)) is not None:
             processes[described.pid] = described
+    return processes
+
+
+def _held(rows: Mapping[str, Sequence[str]], processes: Mapping[int, Holder]) -> dict[str, tuple[Holder, ...]] | None:
+    """The holders by the uuid of their GPU; None where the driver names no processes."""
+    if rows.get("apps", ["1"])[0] != "0":
+        return None
     found: dict[str, list[Holder]] = {}
     for row in list(rows.get("app", ()))[:MOST_HOLDERS]:
         uuid, *rest = (field.strip() for field in row.split(","))
         pid = _number(rest[0]) if len(rest) == 2 else None
         if pid is not None and pid > 0:
-            known = processes.get(pid, Holder(pid))
-            held = Holder(
-                pid, _mebibytes(rest[1]), known.user, known.command, known.container, known.since, known.parents
-            )
+            held = replace(processes.get(pid, Holder(pid)), bytes=_mebibytes(rest[1]))
             found.setdefault(_clean(uuid), []).append(held)
     return {uuid: tuple(holders) for uuid, holders in found.items()}
 
@@ -168,8 +181,21 @@ def _process(row: str, clock: Sequence[float | None], now: int) -> Holder | None
     )
 
 
-def _with_holders(gpu: Gpu, held: Mapping[str, tuple[Holder, ...]] | None) -> Gpu:
-    return replace(gpu, holders=None if held is None else held.get(gpu.uuid, ()))
+def _parts(
+    gpu: Gpu,
+    slices: Sequence[Slice],
+    held: Mapping[str, tuple[Holder, ...]] | None,
+    processes: Mapping[int, Holder],
+) -> Iterator[Gpu]:
+    """A GPU with its holders, and behind it its slices with theirs."""
+    inside = {pid for each in slices for pid in each.pids or {}}
+    of_all = None if held is None else tuple(h for h in held.get(gpu.uuid, ()) if h.pid not in inside)
+    yield replace(gpu, holders=of_all)
+    for each in slices:
+        found = {h.pid: h for h in (held or {}).get(each.uuid, ())}
+        found |= {pid: replace(processes.get(pid, Holder(pid)), bytes=n) for pid, n in (each.pids or {}).items()}
+        known = each.pids is not None or held is not None
+        yield replace(each.of(gpu), holders=tuple(found.values()) if known else None)
 
 
 def _clean(text: str) -> str:

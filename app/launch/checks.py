@@ -1,6 +1,5 @@
 """Pre-flight: named checks, each pass, warn or fail with code, reason and remedy."""
 
-import importlib.util
 import os
 import re
 import shutil
@@ -10,6 +9,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Literal
 
+from app.domain.choice import Choice, Stage
 from app.domain.engines import CONTAINERS, Preset, check_flag, gpu_choice, nearest
 from app.domain.failures import CATALOGUE, StokerError
 from app.domain.hosts import SIMULATED
@@ -18,7 +18,8 @@ from app.domain.text import safe
 from app.domain.variant import FlagValue, ModelRef, VariantSpec
 from app.launch.fit import Fit
 from app.launch.images import admit
-from app.launch.models import at_hand
+from app.launch.machine import installed
+from app.launch.models import at_hand, kept_files, size_of
 from app.settings import Home, load_settings
 
 _FLAG = re.compile(r"[a-z0-9][a-z0-9-]*")
@@ -79,18 +80,26 @@ def check_name(name: str, taken: Collection[str]) -> Check:
     return passed("name", f"`{name}` is free")
 
 
-def check_spec(spec: VariantSpec, presets: Mapping[str, Preset], home: Home) -> Iterator[Check]:
-    """Everything about a configuration that can be known before an engine is started."""
+def check_spec(
+    spec: VariantSpec, presets: Mapping[str, Preset], home: Home, choice: Choice | None = None
+) -> Iterator[Check]:
+    """Everything about a configuration that can be known before an engine is started.
+
+    `choice` is why it has its engine, where that was asked.
+    """
     preset = presets.get(spec.engine)
     if preset is None:
         near = nearest(spec.engine, list(presets))
         yield failed("engine", "CONFIG_INVALID", f"There is no engine `{spec.engine}`.", f"Did you mean `{near}`?")
         return
     boxed = spec.backend == CONTAINERS
-    yield _engine(preset, boxed)
-    yield _repository(spec.model, preset) if spec.model.source == "hub" else _model(spec.model, preset, home)
+    yield _engine(preset, boxed, choice)
+    left = spec.model.source == "hub" and not spec.model.files
+    yield _repository(spec.model, preset) if left else _model(spec.model, preset, choice, home)
     if at_hand(spec.model, home) is None:
-        yield _room(home, spec.model.size or 0)
+        yield _room(home, spec.model)
+    if spec.model.source == "hub" and spec.flags.get("trust-remote-code"):
+        yield _remote_code(spec.model, home)
     yield _backend(spec.backend)
     if boxed:
         yield from _container(spec, home)
@@ -145,7 +154,7 @@ def _gib(size: int) -> str:
 def check_image(spec: VariantSpec, preset: Preset, home: Home) -> Check:
     """The policy lets in the image that a container would run. Under `signed` the registry is asked."""
     try:
-        images = () if preset.container is None else admit(home, spec, preset.container.images)
+        images = () if preset.container is None else admit(home, spec, preset.container.images_for(spec))
         return passed("image", f"{' or '.join(images)}; policy `{load_settings(home).images.policy}`")
     except StokerError as error:
         return from_error("image", error)
@@ -183,18 +192,29 @@ def _simulated(spec: VariantSpec, home: Home) -> Check:
     return failed("host", "CONFIG_INVALID", f"`{safe(spec.host or '', 80)}` is no simulated host.", remedy)
 
 
-def _engine(preset: Preset, boxed: bool) -> Check:
+def _engine(preset: Preset, boxed: bool, choice: Choice | None) -> Check:
     if boxed and preset.container is None:
         return failed("engine", "CONFIG_INVALID", f"{preset.name} has no image.", "Use `--backend process`.")
     if not boxed and not preset.command:
         return failed("engine", "CONFIG_INVALID", f"{preset.name} runs in containers.", "Use `--backend docker`.")
-    return passed("engine", f"{preset.name} in a container") if boxed else _installed(preset)
+    if not boxed and not installed(preset):
+        text = f"{preset.name} is not installed: no module `{preset.module}`."
+        return failed(
+            "engine", "ENTRYPOINT_MISSING", text, f"Install it: `{preset.install}`." if preset.install else ""
+        )
+    if choice is None or (choice.doubt is not None and choice.doubt.stage == Stage.FORMAT):
+        # What the format is, and who would take it, the model's own check says.
+        return passed("engine", f"{preset.name} in a container" if boxed else f"{preset.name} is installed")
+    return check_choice(choice)
 
 
-def _installed(preset: Preset) -> Check:
-    if preset.module is None or importlib.util.find_spec(preset.module) is not None:
-        return passed("engine", f"{preset.name} is installed")
-    return failed("engine", "ENTRYPOINT_MISSING", f"{preset.name} is not installed: no module `{preset.module}`.")
+def check_choice(choice: Choice) -> Check:
+    """The engine can serve the model here, and why it is this one; what it is only not made for may be tried."""
+    if choice.doubt is None:
+        return passed("engine", choice.reason)
+    remedy = choice.instead or "Choose another engine: `--engine E`."
+    text = f"{choice.doubt.place}: {choice.doubt.why}."
+    return Check("engine", "fail" if choice.refused else "warn", text, choice.doubt.code, remedy)
 
 
 def _repository(model: ModelRef, preset: Preset) -> Check:
@@ -204,30 +224,43 @@ def _repository(model: ModelRef, preset: Preset) -> Check:
     return passed("model", f"{model.name}, which {preset.name} fetches from the hub by itself")
 
 
-def _model(model: ModelRef, preset: Preset, home: Home) -> Check:
+def _model(model: ModelRef, preset: Preset, choice: Choice | None, home: Home) -> Check:
     found = at_hand(model, home)
-    if found is None:
+    if found is None and model.format in preset.formats:
         return Check("model", "warn", "not here yet, fetched from the hub first", "MUST_REDOWNLOAD")
-    path = Path(found.path)
-    if not path.is_file() and (model.format == "unknown" or not path.is_dir()):
+    path = Path(model.path if found is None else found.path)
+    if found is not None and not path.is_file() and (model.format == "unknown" or not path.is_dir()):
         return failed("model", "MODEL_NOT_FOUND", f"`{path}` is not a file.")
-    if not os.access(path, os.R_OK):
+    if found is not None and not os.access(path, os.R_OK):
         return failed("model", "MODEL_NOT_FOUND", f"`{path}` may not be read.", "Give yourself the right to read it.")
     if model.format in preset.formats:
         return passed("model", f"{model.name}, {model.format}")
     formats = " or ".join(preset.formats)
     if model.format == "unknown":
         return failed("model", "MODEL_LOAD_ERROR", f"`{path}` is no {formats} file.")
-    return failed(
-        "model", "ARCH_UNSUPPORTED", f"{preset.name} serves {formats}, not {model.format}.", f"Give a {formats} file."
-    )
+    text = f"{preset.name} serves {formats}, and this is {model.format}."
+    instead = "" if choice is None else choice.instead
+    return failed("model", "ARCH_UNSUPPORTED", text, instead or f"Give a {formats} file.")
 
 
-def _room(home: Home, size: int) -> Check:
-    folder = next(p for p in (home.models, *home.models.parents) if p.exists())
-    free = shutil.disk_usage(folder).free
+def _room(home: Home, model: ModelRef) -> Check:
+    size, place = model.size or 0, home.models
+    if model.files:
+        place = Path(model.folder)
+        size = sum(file.size for file, path in kept_files(model) if size_of(path) != file.size)
+    free = shutil.disk_usage(next(p for p in (place, *place.parents) if p.exists())).free
     text = f"{size / 1e6:,.0f} MB to fetch, {free / 1e6:,.0f} MB free"
     return passed("disk", text) if free > size else failed("disk", "DISK_FULL", text)
+
+
+def _remote_code(model: ModelRef, home: Home) -> Check:
+    """Code that comes with a model runs only at the commit that somebody has read."""
+    name = f"{model.repo}@{model.revision or 'COMMIT'}"
+    if name in load_settings(home).models.remote_code:
+        return passed("code", f"the code of {safe(name, 150)} is allowed")
+    text = f"{safe(model.repo, 100)} would run code of its own, which is not allowed."
+    remedy = f'Read it at that commit, then allow it in config.toml: [models] remote_code = ["{safe(name, 150)}"].'
+    return failed("code", "CODE_NOT_ALLOWED", text, remedy)
 
 
 def _memory(limit: int, weights: int) -> Check:

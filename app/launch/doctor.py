@@ -1,6 +1,5 @@
 """Whether this machine can run stoker, and what stands in the way: named checks of the whole installation."""
 
-import importlib.util
 import os
 import shutil
 import socket
@@ -8,15 +7,18 @@ import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
-from app.domain.engines import compute_threads
+from app.domain.choice import Machine
+from app.domain.engines import Preset, compute_threads
 from app.domain.failures import StokerError
 from app.domain.fleet import process_state
 from app.domain.hosts import LOCAL
-from app.hosts.examine import driver
+from app.hosts.examine import TOOLKIT, driver, examine_all
 from app.hosts.look import look_at_all
 from app.launch.checks import Check, failed, from_error, passed
+from app.launch.machine import installed, machine_of
 from app.launch.models import BUNDLED, BUNDLED_NAME, locate
 from app.launch.signatures import check_keys
 from app.processes import holder
@@ -50,17 +52,38 @@ def examine(home: Home) -> Iterator[Check]:
     yield _process("gateway", gateway, "the server starts it")
     if gateway is None:
         yield _port(settings.edge.host, settings.edge.port)
-    for name, preset in presets.items():
+    machine = machine_of(None, home, presets)
+    for preset in presets.values():
         if preset.module is not None:
-            yield _engine(name, preset.module)
+            yield _engine(preset, machine)
     yield _model(home)
     yield passed("cpu", f"{os.cpu_count() or 1} cores, {compute_threads(os.cpu_count())} of them for an engine")
-    yield _gpus(home)
+    yield from _gpus(home)
 
 
-def _gpus(home: Home) -> Check:
+def examine_hosts(home: Home) -> Iterator[Check]:
+    """A check for every host of the config, whose own are those of `stoker hosts test`. Blocking, seconds."""
+    try:
+        hosts = load_settings(home).hosts
+    except StokerError:
+        return  # `examine` says so
+    yield from examine_all(home, {name: host.address for name, host in hosts.items()})
+
+
+def _gpus(home: Home) -> Iterator[Check]:
     """Driver and GPUs of this machine; without any, engines compute on the CPU, and that is no failure."""
-    return driver(look_at_all(home, {LOCAL: ""})[LOCAL])
+    look = look_at_all(home, {LOCAL: ""})[LOCAL]
+    yield driver(look)
+    if look.gpus:
+        yield _toolkit()
+
+
+def _toolkit() -> Check:
+    """Whether containers here can be given GPUs; what runs as a process needs nothing for it."""
+    if any(shutil.which(program) for program in TOOLKIT):
+        return passed("toolkit", "the NVIDIA container toolkit is installed")
+    text = "containers cannot be given GPUs: no NVIDIA container toolkit"
+    return Check("toolkit", "warn", text, "GPU_ACCESS", "Install it, then `nvidia-ctk runtime configure`.")
 
 
 def _python() -> Check:
@@ -135,10 +158,15 @@ def _port(host: str, port: int) -> Check:
     return passed("port", f"{host}:{number} is free")
 
 
-def _engine(name: str, module: str) -> Check:
-    if importlib.util.find_spec(module) is None:
-        return failed(name, "ENTRYPOINT_MISSING", f"not installed: no module `{module}`.")
-    return passed(name, "installed")
+def _engine(preset: Preset, machine: Machine) -> Check:
+    if installed(preset):
+        return passed(preset.name, "installed")
+    meant = preset.needs.platforms
+    if meant and machine.kind not in meant:
+        return passed(preset.name, f"not installed, and made for {' and '.join(meant)}")
+    remedy = f"Install it: `{preset.install}`." if preset.install else ""
+    check = failed(preset.name, "ENTRYPOINT_MISSING", f"not installed: no module `{preset.module}`.", remedy)
+    return replace(check, result="warn") if meant else check
 
 
 def _model(home: Home) -> Check:

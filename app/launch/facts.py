@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from app.domain.failures import StokerError
+from app.domain.repository import INDEX, choose_gguf, parse_name
 from app.domain.text import safe
 from app.domain.vram.config import read_shape
 from app.domain.vram.fields import CONFIG_BYTES, parse_config
@@ -19,14 +20,12 @@ from app.domain.vram.gguf import read_gguf
 from app.domain.vram.shape import Shape
 from app.domain.vram.weights import Tensor, Weights, by_parameters, from_tensors
 from app.launch import gguf, safetensors
-from app.launch.hub import cached_folder, hub_client, listing, remote_file
+from app.launch.hub import Access, access_of, cached_folder, hub_client, listing, remote_file
 from app.launch.models import resolve
 from app.launch.ranges import LocalFile, Source
 from app.settings import Home
 
 _PART = re.compile(r"(.*)-([0-9]{5})-of-([0-9]{5})\.gguf")
-_PREFERRED = ("q4_k_m", "q4_k", "q5_k_m", "q8_0", "q4_0", "f16", "bf16")
-"""Which of several GGUF files is meant where nobody says."""
 _AT_ONCE = 8
 
 
@@ -49,7 +48,8 @@ def learn(text: str, home: Home, quant: str | None = None, revision: str | None 
     """
     model = resolve(text, home)
     if model.source == "hub":
-        return _from_hub(model.name, quant, revision)
+        _, choice, pinned = parse_name(text) or (model.repo, None, None)
+        return _from_hub(model.repo, quant or choice, revision or pinned, access_of(home))
     path = Path(model.path)
     if path.is_dir():
         return from_folder(path, quant)
@@ -70,13 +70,13 @@ def from_folder(path: Path, quant: str | None = None) -> ModelFacts:
     except OSError as error:
         raise StokerError("MODEL_NOT_FOUND", f"`{safe(str(path))}` cannot be read: {error.strerror}.") from error
     if "config.json" not in names:
-        return from_gguf(path / _choose(names, quant, str(path)))
+        return from_gguf(path / choose_gguf(names, quant, str(path))[0])
     config = from_config(path / "config.json")
     if not any(name.endswith(".safetensors") for name in names):
         return ModelFacts(path.name, "safetensors", config.shape, config.weights)
     with ExitStack() as stack:
-        indexed = safetensors.INDEX in names
-        index = stack.enter_context(LocalFile(path / safetensors.INDEX)) if indexed else None
+        indexed = INDEX in names
+        index = stack.enter_context(LocalFile(path / INDEX)) if indexed else None
         files = [stack.enter_context(LocalFile(path / name)) for name in _shards(names, index)]
         weights = _tables(config.shape, files)
     return ModelFacts(path.name, "safetensors", config.shape, weights)
@@ -91,11 +91,11 @@ def from_gguf(path: Path) -> ModelFacts:
         return _of_gguf(path.name, [stack.enter_context(LocalFile(path.with_name(name))) for name in names], None)
 
 
-def _from_hub(repo: str, quant: str | None, revision: str | None) -> ModelFacts:
+def _from_hub(repo: str, quant: str | None, revision: str | None, access: Access) -> ModelFacts:
     try:
-        found = listing(repo, revision)
+        found = listing(repo, revision, access)
     except StokerError as error:
-        folder = cached_folder(repo, revision) if error.code == "OFFLINE" else None
+        folder = cached_folder(repo, revision, access) if error.code == "OFFLINE" else None
         if folder is None:
             raise
         return from_folder(folder, quant)
@@ -105,12 +105,9 @@ def _from_hub(repo: str, quant: str | None, revision: str | None) -> ModelFacts:
             return list(pool.map(lambda name: remote_file(client, found, name), names))
 
         if "config.json" not in found.files:
-            chosen = _choose(list(found.files), quant, repo)
-            match = _PART.fullmatch(chosen)
-            parts = sorted(n for n in found.files if match and n.startswith(f"{match[1]}-")) or [chosen]
-            return _of_gguf(repo, fetched(parts), found.commit)
+            return _of_gguf(repo, fetched(choose_gguf(list(found.files), quant, repo)), found.commit)
         shape = read_shape(parse_config(_whole(remote_file(client, found, "config.json"), CONFIG_BYTES)))
-        index = remote_file(client, found, safetensors.INDEX) if safetensors.INDEX in found.files else None
+        index = remote_file(client, found, INDEX) if INDEX in found.files else None
         names = _shards(list(found.files), index)
         weights = _tables(shape, fetched(names)) if names else by_parameters(shape)
         return ModelFacts(repo, "safetensors", shape, weights, found.commit)
@@ -139,23 +136,6 @@ def _shards(names: Sequence[str], index: Source | None) -> list[str]:
         return listed
     every = [name for name in names if name.endswith(".safetensors") and "/" not in name]
     return ["model.safetensors"] if "model.safetensors" in every else every
-
-
-def _choose(names: Sequence[str], quant: str | None, where: str) -> str:
-    """The GGUF file that is meant: the one of `quant`, else of the commonest type. Raises MODEL_NOT_FOUND."""
-    files = [name for name in names if name.endswith(".gguf") and "mmproj" not in name.lower()]
-    firsts = [name for name in files if (match := _PART.fullmatch(name)) is None or int(match[2]) == 1]
-    wanted = (quant.lower().replace("-", "_"),) if quant else _PREFERRED
-    for word in wanted:
-        for name in firsts:
-            if re.search(rf"(?<![a-z0-9]){re.escape(word)}(?![a-z0-9_])", name.lower().replace("-", "_")):
-                return name
-    if quant and firsts:
-        known = ", ".join(safe(name, 80) for name in firsts[:8])
-        raise StokerError("MODEL_NOT_FOUND", f"`{safe(where, 100)}` has no GGUF file of {safe(quant, 40)}.", known)
-    if not firsts:
-        raise StokerError("MODEL_NOT_FOUND", f"`{safe(where, 100)}` holds no config.json and no GGUF file.")
-    return firsts[0]
 
 
 def _whole(source: Source, most: int) -> bytes:

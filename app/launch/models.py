@@ -2,13 +2,14 @@
 
 import importlib.util
 import os
-import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from app.domain.failures import StokerError
-from app.domain.variant import ModelRef
-from app.settings import Home
+from app.domain.repository import parse_name
+from app.domain.variant import ModelFile, ModelRef
+from app.settings import Home, load_settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +39,13 @@ _ALIASES = frozenset(
     name.lower() for name in (BUNDLED_SLUG, "bundled", BUNDLED_NAME, BUNDLED.repo, f"HuggingFaceTB/{BUNDLED_NAME}")
 )
 _GGUF = b"GGUF"
-_REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
-"""How a repository of the hub is called, `owner/name`; a file of that path goes before."""
 
 
 def resolve(text: str, home: Home, wheel: str = _WHEEL) -> ModelRef:
     """The model that `text` names: the bundled one, a file or folder by its path, or a repository of the hub.
 
-    The bundled model need not be here yet; its path is then where it will be. Raises MODEL_NOT_FOUND.
+    The bundled model need not be here yet; its path is then where it will be. What a repository holds, and at which
+    commit, is for `app.launch.pinned` to ask. Raises MODEL_NOT_FOUND.
     """
     if text.strip().lower() in _ALIASES:
         path = locate(home, wheel) or home.models / BUNDLED.file
@@ -54,8 +54,8 @@ def resolve(text: str, home: Home, wheel: str = _WHEEL) -> ModelRef:
         raise StokerError("MODEL_NOT_FOUND", f"`{text}` holds characters that no model's name has.")
     try:
         path = Path(text).expanduser().absolute()
-        if not path.exists() and _REPOSITORY.fullmatch(text):
-            return ModelRef(text, "hub", text, "safetensors")
+        if not path.exists() and (found := parse_name(text)) is not None:
+            return ModelRef(text, "hub", found[0], "safetensors", repo=found[0])
         if not path.exists():
             raise StokerError("MODEL_NOT_FOUND", f"`{text}` is neither the bundled model nor a file.")
         size = path.stat().st_size if path.is_file() else None
@@ -72,10 +72,13 @@ def locate(home: Home, wheel: str = _WHEEL) -> Path | None:
 
 
 def at_hand(model: ModelRef, home: Home) -> ModelRef | None:
-    """`model` with the path at which its file is now; None if it is the bundled one and has to be fetched.
+    """`model` with the path at which its file is now; None if it has to be fetched, all of it or what is not whole.
 
     The bundled one may have moved since it was launched: with another installation of stoker, or by being fetched.
+    Nothing is read: that a file has its size is all that is looked at.
     """
+    if model.files:
+        return model if all(size_of(path) == file.size for file, path in kept_files(model)) else None
     if model.source != "bundled" or _is_whole(Path(model.path)):
         return model
     found = locate(home)
@@ -86,16 +89,27 @@ def slug(model: ModelRef) -> str:
     """A deployment's name made from its model's."""
     if model.source == "bundled":
         return BUNDLED_SLUG
-    stem = model.name.lower().removesuffix(".gguf")
+    stem = (model.repo.rpartition("/")[2] or model.name).lower().removesuffix(".gguf")
     words = "".join(c if c.isascii() and c.isalnum() else "-" for c in stem).split("-")
     return "-".join(filter(None, words))[:50].rstrip("-") or "model"
 
 
-def _is_whole(path: Path) -> bool:
+def kept_files(model: ModelRef) -> list[tuple[ModelFile, Path]]:
+    """The files of a model of the hub, each with where this machine's cache keeps it."""
+    folder = Path(model.folder)
+    return [(file, folder / file.name) for file in model.files]
+
+
+def size_of(path: Path) -> int | None:
+    """The bytes of a file; None if it is not there."""
     try:
-        return path.stat().st_size == BUNDLED.size
+        return path.stat().st_size
     except OSError:
-        return False
+        return None
+
+
+def _is_whole(path: Path) -> bool:
+    return size_of(path) == BUNDLED.size
 
 
 def _format(path: Path) -> str:
@@ -110,8 +124,18 @@ def _format(path: Path) -> str:
     return "safetensors" if path.suffix == ".safetensors" else "unknown"
 
 
-def local_models() -> list[Path]:
-    """GGUF files in the hub's cache on this machine (`HF_HUB_CACHE`, `HF_HOME`), by path."""
-    home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
-    cache = Path(os.environ.get("HF_HUB_CACHE") or home / "hub")
-    return sorted(cache.glob("models--*/snapshots/*/*.gguf"))
+def local_models(home: Home) -> list[Path]:
+    """GGUF files in the hub's cache on this machine, by path."""
+    return sorted(cache_of(home).glob("models--*/snapshots/*/*.gguf"))
+
+
+def cache_of(home: Home) -> Path:
+    """The hub's cache as a server of `home` has it: what `[server.env]` says of it goes before the shell's."""
+    return hub_cache({**os.environ, **load_settings(home).server.env})
+
+
+def hub_cache(environ: Mapping[str, str]) -> Path:
+    """Where the hub's own library keeps what it fetches: `HF_HUB_CACHE`, else `HF_HOME`, else the user's cache."""
+    user = Path(environ.get("XDG_CACHE_HOME") or Path(environ.get("HOME") or Path.home()) / ".cache")
+    home = Path(environ.get("HF_HOME") or user / "huggingface")
+    return Path(environ.get("HF_HUB_CACHE") or home / "hub").expanduser().absolute()

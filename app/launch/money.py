@@ -3,7 +3,7 @@
 from app.boot import instant
 from app.domain.failures import StokerError
 from app.domain.money import Price, format_amount
-from app.domain.plans import find_plan, require_mode, require_replicas
+from app.domain.plans import Mode, find_plan, require_mode, require_replicas
 from app.launch.checks import Check, failed, from_error, passed
 from app.settings import Home, Settings
 from app.store import bill, read
@@ -26,15 +26,16 @@ def check_balance(home: Home, settings: Settings, price: Price, replicas: int) -
             return failed("balance", "BILLING_BLOCKED", text)
     if not hour:
         return passed("balance", f"{format_amount(available)} {currency}, billed by token")
-    return passed("balance", f"covers {available // hour:,} h at {format_amount(hour)} {currency} an hour")
+    of_use = " of use" if price.basis == "use" else ""
+    return passed("balance", f"covers {available // hour:,} h{of_use} at {format_amount(hour)} {currency} an hour")
 
 
-def check_plan(home: Home, settings: Settings, name: str, replicas: int) -> Check:
-    """The plan allows an active deployment of so many replicas beside those of the others."""
+def check_plan(home: Home, settings: Settings, name: str, replicas: int, mode: Mode) -> Check:
+    """The plan allows a deployment of this `mode` and of so many replicas beside those of the others."""
     plan_name = settings.billing.plan
     try:
         plan = find_plan(plan_name, settings.plans)
-        require_mode(plan_name, plan, "active")
+        require_mode(plan_name, plan, mode)
         if plan.replicas:
             require_replicas(plan_name, plan, replicas + _replicas(home, name))
     except StokerError as error:

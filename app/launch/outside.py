@@ -11,10 +11,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from app.launch.checks import Check, passed
+from app.launch.machine import DOCKER_SOCKET
 
 _PATIENCE_S = 4.0
 _HUB = "https://huggingface.co"
-_DOCKER = "/var/run/docker.sock"
 
 
 def examine_outside() -> Iterator[Check]:
@@ -25,7 +25,7 @@ def examine_outside() -> Iterator[Check]:
 
 def check_docker(host: str) -> Check:
     """Whether a daemon answers at `host` (as `DOCKER_HOST` has it, empty for the usual socket)."""
-    parts = urlsplit(host or f"unix://{_DOCKER}")
+    parts = urlsplit(host or f"unix://{DOCKER_SOCKET}")
     if parts.scheme == "ssh":
         return passed("docker", f"{host}, looked at when something is launched there")
     if parts.scheme == "unix" and not Path(parts.path).exists():

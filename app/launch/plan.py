@@ -6,25 +6,29 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from app.domain.choice import Choice, Traits, choose
 from app.domain.containers import docker_run
-from app.domain.engines import CONTAINERS, Preset, compute_threads, render_command
+from app.domain.engines import CONTAINERS, PROCESS, Preset, compute_threads, render_command
 from app.domain.failures import StokerError
 from app.domain.hosts import SIMULATED
-from app.domain.money import FREE
+from app.domain.money import FREE, Price
 from app.domain.sizes import Size
-from app.domain.variant import FlagValue, VariantSpec
+from app.domain.variant import FlagValue, ModelRef, VariantSpec
 from app.launch.asking import Question, ask_all
 from app.launch.checks import Check, check_fit, check_image, check_name, check_spec, forced, from_error
 from app.launch.fit import Fit, fit
+from app.launch.hub import of_shell
+from app.launch.machine import ANYWHERE, machine_of
 from app.launch.models import resolve, slug
 from app.launch.money import check_balance, check_plan
 from app.launch.options import Options
+from app.launch.pinned import carried, pin_model
 from app.launch.pinning import pin
+from app.launch.pricing import price_now, price_of_change
 from app.launch.sizing import size_up, sized
+from app.launch.smart import place
+from app.launch.traits import traits_of
 from app.settings import Home, load_settings
-
-DEFAULT_ENGINE = "llama.cpp"
-DEFAULT_BACKEND = "process"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +36,8 @@ class Plan:
     """What would be launched. `spec` is None when the model could not be found; `command` is what would be started.
 
     `base` is what a name is made from where none was given, `fit` how one replica fits this machine if that is known.
-    `sizes` are those that it may have there. `waiting` are the checks that have not ended yet, by name: none in a plan
-    that is whole.
+    `sizes` are those that it may have there. `choice` is why that engine, and why not the others. `waiting` are the
+    checks that have not ended yet, by name: none in a plan that is whole.
     """
 
     name: str
@@ -44,6 +48,7 @@ class Plan:
     base: str = ""
     fit: Fit | None = None
     sizes: tuple[Size, ...] = ()
+    choice: Choice | None = None
     waiting: tuple[str, ...] = ()
 
     @property
@@ -65,13 +70,18 @@ class Plan:
         return {
             "ok": self.failure is None,
             "checks": [
-                {"name": c.name, "result": c.result, "code": c.code, "detail": c.detail, "remedy": c.remedy}
+                {"name": c.name, "result": c.result, "code": c.code, "detail": self._told(c), "remedy": c.remedy}
                 for c in self.checks
             ],
             "estimate": None if self.fit is None else self.fit.estimate.to_json(self.fit.context),
             "command": list(self.command),
             "price_per_hour_micro": 0 if self.spec is None else self.spec.price.by_hour * self.replicas,
         }
+
+    def _told(self, check: Check) -> str:
+        """All that there is to say of a check, where nothing stands beside it."""
+        others = self.choice.others if check.name == "engine" and self.choice is not None else ()
+        return "; ".join((check.detail, *others))
 
 
 Watch = Callable[[Plan], None]
@@ -84,48 +94,61 @@ def plan_launch(
 
     `watch` is told the plan as far as it is known, again and again while its checks end.
     """
+    options = of_shell(options, home)
     try:
         model = resolve(options.model or "", home)
     except StokerError as error:
         checks = [] if options.name is None else [check_name(options.name, taken)]
         return Plan(options.name or "", options.replicas or 1, (*checks, from_error("model", error)))
-    engine = options.engine or DEFAULT_ENGINE
-    preset = presets.get(engine)
+    if watch is not None and model.source == "hub":
+        watch(Plan(options.name or "", options.replicas or 1, (), waiting=("hub",)))
+    model, hub = pin_model(model, options, home, presets)
+    traits = traits_of(model, home)
+    choice = _choose(options, traits, home, presets)
+    preset = presets.get(options.engine or choice.engine)
     spec = VariantSpec(
         model=model,
-        engine=engine,
-        backend=DEFAULT_BACKEND,
-        context=preset.context if preset else 0,
+        engine=options.engine or choice.engine,
+        backend=choice.backend,
+        context=min(preset.context, traits.context or preset.context) if preset else 0,
         seqs=preset.seqs if preset else 0,
         kv_type=preset.kv_types[0] if preset else "",
-        price=load_settings(home).billing.price,
+        gpus=choice.gpus if choice.backend == CONTAINERS else None,
     )
     base = slug(model)
     name = options.name if options.name is not None else free_name(base, taken)
     replicas = options.replicas or 1
-    checks = [check_name(name, taken)]
+    checks = [check_name(name, taken), *hub]
     usual = wanted = _merge(spec, options, home)
     if options.size is not None and preset is not None:
         try:
             wanted = _merge(sized(usual, options.size, preset, home), options, home)
         except StokerError as error:
             checks.append(from_error("size", error))
-    draft = Plan(name, replicas, tuple(checks), base=base)
-    return _check(draft, wanted, presets, home, _Manner(replicas, options, watch, usual))
+    placed, offered = place(wanted, options, home, presets)
+    priced, unpriced = _priced(placed, lambda: price_now(placed, home))
+    if priced.smart is not None:
+        choice = _kept(priced, home, presets)
+    draft = Plan(name, replicas, (*checks, *offered, *unpriced), base=base, choice=choice)
+    return _check(draft, priced, presets, home, _Manner(replicas, options, watch, usual))
 
 
 def plan_change(
     options: Options, home: Home, presets: Mapping[str, Preset], name: str, spec: VariantSpec, replicas: int
 ) -> Plan:
     """The plan of a change to deployment `name`, which runs `spec`; what the options leave out stays as it is."""
+    options = of_shell(options, home)
     try:
-        model = spec.model if options.model is None else resolve(options.model, home)
+        model, hub = _changed_model(options, home, presets, spec)
     except StokerError as error:
         return Plan(name, options.replicas or replicas, (from_error("model", error),))
     merged = _merge(replace(spec, model=model, engine=options.engine or spec.engine), options, home)
+    placed, offered = place(merged, options, home, presets)
+    priced, unpriced = _priced(placed, lambda: price_of_change(spec, placed, home))
     # What runs is paid for already: only what is added to it is not.
     wanted = options.replicas or replicas
-    return _check(Plan(name, wanted, ()), merged, presets, home, _Manner(max(0, wanted - replicas), options))
+    draft = Plan(name, wanted, (*hub, *offered, *unpriced), choice=_kept(priced, home, presets))
+    return _check(draft, priced, presets, home, _Manner(max(0, wanted - replicas), options))
 
 
 def plan_variant(
@@ -133,6 +156,42 @@ def plan_variant(
 ) -> Plan:
     """The plan of running `spec` as deployment `name`, which exists, with `added` replicas more than it has."""
     return _check(Plan(name, replicas, ()), spec, presets, home, _Manner(added))
+
+
+def _changed_model(
+    options: Options, home: Home, presets: Mapping[str, Preset], spec: VariantSpec
+) -> tuple[ModelRef, tuple[Check, ...]]:
+    """The model of a change: another one, another file or revision of the same, or the present one."""
+    if options.model is None and not (spec.model.repo and (options.quant or options.file or options.revision)):
+        return spec.model, ()
+    return pin_model(resolve(options.model or spec.model.repo, home), options, home, presets)
+
+
+def _choose(options: Options, traits: Traits, home: Home, presets: Mapping[str, Preset]) -> Choice:
+    """The engine for what is asked for; among all of them, or those that were left."""
+    backend = options.backend or _backend(options, home) or None
+    if options.smart:  # wherever it is, so no machine rules anything out
+        return _chosen(traits, ANYWHERE, None, options.engine, None, home, presets)
+    return _chosen(traits, options.host, backend, options.engine, options.gpus, home, presets)
+
+
+def _kept(spec: VariantSpec, home: Home, presets: Mapping[str, Preset]) -> Choice:
+    """What is to be said of the engine that a deployment has."""
+    return _chosen(traits_of(spec.model, home), spec.host, spec.backend, spec.engine, spec.gpus, home, presets)
+
+
+def _chosen(
+    traits: Traits,
+    host: str | None,
+    backend: str | None,
+    engine: str | None,
+    gpus: str | None,
+    home: Home,
+    presets: Mapping[str, Preset],
+) -> Choice:
+    if backend == SIMULATED:  # where programs of this machine play those of the host
+        host, backend = None, PROCESS
+    return choose(traits, machine_of(host, home, presets), presets, engine=engine, backend=backend, gpus=gpus)
 
 
 def free_name(base: str, taken: Collection[str]) -> str:
@@ -144,6 +203,14 @@ def free_name(base: str, taken: Collection[str]) -> str:
     return name
 
 
+def _priced(spec: VariantSpec, price: Callable[[], Price]) -> tuple[VariantSpec, list[Check]]:
+    """`spec` with its price, and the check that fails where it has none."""
+    try:
+        return replace(spec, price=price()), []
+    except StokerError as error:
+        return spec, [from_error("price", error)]
+
+
 def _merge(spec: VariantSpec, options: Options, home: Home) -> VariantSpec:
     flags: dict[str, FlagValue] = {k: v for k, v in {**spec.flags, **options.flags}.items() if v != ""}
     return replace(
@@ -153,6 +220,7 @@ def _merge(spec: VariantSpec, options: Options, home: Home) -> VariantSpec:
         image=options.image or spec.image,
         digest=spec.digest if options.image is None else None,
         gpus=options.gpus or spec.gpus,
+        mode=options.mode or spec.mode,
         context=spec.context if options.context is None else options.context,
         seqs=spec.seqs if options.seqs is None else options.seqs,
         kv_type=options.kv_type or spec.kv_type,
@@ -164,6 +232,8 @@ def _merge(spec: VariantSpec, options: Options, home: Home) -> VariantSpec:
 
 def _backend(options: Options, home: Home) -> str:
     """The backend that the options imply, empty for none."""
+    if options.smart:
+        return ""
     if options.host in load_settings(home).simulated:
         return SIMULATED
     return CONTAINERS if options.host or options.image or options.gpus else ""
@@ -191,8 +261,9 @@ class _Found:
 
 def _check(draft: Plan, spec: VariantSpec, presets: Mapping[str, Preset], home: Home, manner: _Manner) -> Plan:
     """`draft` with all its checks: at once those that this machine knows, side by side those that may take a while."""
+    spec = carried(spec, presets)
     found = _Found(spec)
-    local = tuple(check_spec(spec, presets, home))
+    local = tuple(check_spec(spec, presets, home, draft.choice))
     questions = _questions(draft, found, presets, home, manner, all(check.result != "fail" for check in local))
 
     def so_far(checks: tuple[Check, ...], waiting: tuple[str, ...]) -> Plan:
@@ -232,7 +303,7 @@ def _questions(
     return [
         *([Question("image", image)] if sound and spec.backend == CONTAINERS else []),
         Question("balance", lambda: [check_balance(home, settings, price, manner.added)]),
-        Question("plan", lambda: [check_plan(home, settings, draft.name, draft.replicas)]),
+        Question("plan", lambda: [check_plan(home, settings, draft.name, draft.replicas, spec.mode)]),
         *([Question("fit", fits)] if sound else []),
     ]
 

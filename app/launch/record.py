@@ -8,6 +8,7 @@ from sqlmodel import Session, col, select
 
 from app.domain.variant import VariantSpec
 from app.launch.environment import drop_environment, keep_environment
+from app.launch.hub import of_shell
 from app.launch.options import Options
 from app.launch.plan import Plan, free_name
 from app.settings import Home
@@ -38,7 +39,7 @@ def record_change(session: Session, home: Home, plan: Plan, options: Options, ac
 def _environment(home: Home, plan: Plan, options: Options) -> Iterator[VariantSpec]:
     """The plan's configuration with its variables kept; nothing of them stays if the wish is refused."""
     planned = plan.require()
-    spec = keep_environment(home, planned, options.env)
+    spec = keep_environment(home, planned, of_shell(options, home).env)
     try:
         yield spec
     except BaseException:

@@ -10,11 +10,11 @@ from itertools import pairwise
 from typing import Any, NoReturn
 
 from app.domain.failures import StokerError
+from app.domain.repository import INDEX
 from app.domain.text import clean_text, safe
 from app.domain.vram.weights import Tensor
 from app.launch.ranges import Reader, Source
 
-INDEX = "model.safetensors.index.json"
 INDEX_BYTES = 1 << 26
 _HEADER_BYTES = 100_000_000
 """The format's own limit."""

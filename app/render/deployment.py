@@ -8,6 +8,7 @@ from app.domain.failures import CATALOGUE
 from app.domain.findings import label
 from app.domain.fleet import Fleet
 from app.domain.lifecycle import Phase, State
+from app.domain.offers import Wanted
 from app.domain.status import Status, derive
 from app.domain.variant import VariantSpec
 from app.render.cells import Cell, Line, line, table
@@ -29,7 +30,12 @@ def row(fleet: Fleet, deployment: Deployment) -> Document:
         detail = next((word for i in deployment.instances if (word := progress(fleet, i))), detail)
     if status is Status.DEPLOYING:
         detail = next((i.progress for i in deployment.instances if i.progress), detail)
+        if (work := fleet.fetches.get(deployment.variant_id)) is not None and detail == Phase.COPYING_FILES:
+            detail = f"{detail} {100 * work.done // work.total} %"
     spec = fleet.specs[deployment.variant_id]
+    places = ", ".join(dict.fromkeys(i.backend for i in deployment.instances)) if spec.smart is not None else ""
+    if places and status is Status.DEPLOYING:
+        detail = f"{detail} on {places}"
     observed_at, stale_s = _age(fleet, deployment)
     return {
         "name": deployment.name,
@@ -38,7 +44,7 @@ def row(fleet: Fleet, deployment: Deployment) -> Document:
         "replicas": {"ready": sum(_serves(i) for i in deployment.instances), "want": deployment.replicas},
         "model": spec.model.name,
         "engine": spec.engine,
-        "backend": spec.place,
+        "backend": places or spec.place,
         "url": fleet.endpoint,
         "failure": next((f for i in deployment.instances if (f := failure(i, deployment.name))), None),
         "observed_at": observed_at,
@@ -93,6 +99,7 @@ def variants(found: Sequence[tuple[str, int, VariantSpec, int]], current_id: str
                 "flags": dict(spec.flags),
                 "env_names": list(spec.env_names),
                 "memory_limit": spec.memory_limit,
+                "smart": None if spec.smart is None else " ".join(spec.smart.options()),
                 "changed": {key: list(pair) for key, pair in changed.items() if key != "env_file"},
             }
         )
@@ -246,6 +253,7 @@ def change_words(changed: Mapping[str, Sequence[Any]]) -> str:
 def _settings(document: Document) -> str:
     flags = " ".join(k if v is True else f"{k}={v}" for k, v in document["flags"].items())
     words = f"context {document['context']}, {document['seqs']} at once, KV {document['kv_type']}"
+    words += f", {document['smart']}" if document["smart"] else ""
     return f"{words}, {flags}" if flags else words
 
 
@@ -256,6 +264,8 @@ def _label(key: str) -> str:
 def _value(value: Any) -> str:
     if isinstance(value, Mapping) and "path" in value:
         return str(value["name"])
+    if isinstance(value, Mapping) and "max_price" in value:
+        return " ".join(Wanted.from_json(value).options())
     if isinstance(value, Mapping):
         return " ".join(k if v is True else f"{k}={v}" for k, v in value.items()) or UNKNOWN
     if isinstance(value, list | tuple):

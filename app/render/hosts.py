@@ -1,13 +1,16 @@
 """Hosts and their GPUs as documents for scripts and as lines for people. What is not known is a dash, or null."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from app.domain.gpus import XIDS, Gpu, Holder, HostFacts, HostLook, Intrusion, Reserves, free_vram
+from app.domain.money import format_amount
+from app.domain.stock import Stock
 from app.domain.text import safe
 from app.render.cells import Cell, Line, Tone, line, table
-from app.render.words import UNKNOWN, ago, brief
+from app.render.words import UNKNOWN, ago, brief, size
 
 _HOT_C, _TOO_HOT_C = 80, 90
 """From where on a temperature is worth a look: data-centre GPUs slow down at 85 to 95 °C."""
@@ -31,7 +34,7 @@ def gpu_documents(host: str, look: HostLook, reserves: Mapping[str, Reserves]) -
 
 
 def _gpu_document(host: str, gpu: Gpu, reserved: Reserves) -> dict[str, Any]:
-    names = ("index", "name", "uuid", "vram_total", "vram_used")
+    names = ("index", "slice", "name", "uuid", "vram_total", "vram_used")
     more = ("capability", "ecc_errors", "xid", "mig", "trouble")
     return {
         "host": host,
@@ -47,9 +50,13 @@ def _gpu_document(host: str, gpu: Gpu, reserved: Reserves) -> dict[str, Any]:
     }
 
 
-def host_document(name: str, about: Mapping[str, Any], facts: HostFacts | None) -> dict[str, Any]:
+def host_document(
+    name: str, about: Mapping[str, Any], facts: HostFacts | None, stock: Stock | None = None
+) -> dict[str, Any]:
     """One host as `hosts ls --json` prints it: what is configured of it, and what the server saw last."""
     look = facts.look if facts else None
+    whole = [gpu for gpu in look.gpus if gpu.slice is None] if look else []
+    free = [free_vram(gpu, facts.reserved(gpu)) for gpu in whole] if facts else []
     return {
         "name": name,
         **about,
@@ -60,7 +67,12 @@ def host_document(name: str, about: Mapping[str, Any], facts: HostFacts | None) 
         "looked_at": look.at if look else None,
         "driver": look.driver if look else None,
         "cuda": look.cuda if look else None,
-        "gpus": [gpu.name for gpu in look.gpus] if look else [],
+        "gpus": [gpu.name for gpu in whole],
+        "vram_free": sum(each or 0 for each in free) if free else None,
+        "docker": stock.docker if stock else None,
+        "images": len(stock.images) if stock else None,
+        "weights_bytes": sum(kept.size or 0 for kept in stock.weights) if stock else None,
+        "disk_free": next((disk.free for disk in stock.disks if disk.holds == "weights"), None) if stock else None,
     }
 
 
@@ -71,15 +83,24 @@ def host_table(documents: Sequence[Mapping[str, Any]], now: int) -> list[Line]:
             d["name"],
             d["address"] or UNKNOWN,
             state_cell(d["state"]),
-            ", ".join(d["gpus"]) or d["detail"] or UNKNOWN,
-            d["driver"] or UNKNOWN,
+            _counted(d["gpus"]) or safe(d["detail"], 60) or UNKNOWN,
+            gib(d["vram_free"]),
+            d["docker"] or UNKNOWN,
+            size(d["disk_free"]),
             d["region"] or UNKNOWN,
             d["tier"] or UNKNOWN,
+            format_amount(d["price_per_hour_micro"]) if d["address"] else UNKNOWN,
             ago(now, d["looked_at"]),
         )
         for d in documents
     ]
-    return table(("NAME", "ADDRESS", "STATE", "GPUS", "DRIVER", "REGION", "TIER", "SEEN"), body)
+    heads = ("NAME", "ADDRESS", "STATE", "GPUS", "FREE", "DOCKER", "DISK FREE", "REGION", "TIER", "PER GPU", "SEEN")
+    return table(heads, body)
+
+
+def _counted(names: Sequence[str]) -> str:
+    """Names of GPUs, each once: `2 × NVIDIA L40S`."""
+    return ", ".join(f"{count} × {name}" if count > 1 else name for name, count in Counter(names).items())
 
 
 def state_cell(state: str | None) -> Cell:
@@ -96,14 +117,15 @@ def gpu_lines(host: str, look: HostLook, reserves: Mapping[str, Reserves], width
     head, *shown = table(("HOST", "GPU", "NAME", "VRAM", "FREE", "UTIL", "TEMP", "POWER", "CC", "ERRORS"), rows)
     lines = [head]
     for gpu, row in zip(look.gpus, shown, strict=True):
-        lines += [row, *(line("    ", *holder_line(holder, look.at, width - 4)) for holder in gpu.holders or ())]
+        below = [*slice_lines(gpu), *(holder_line(holder, look.at, width - 4) for holder in gpu.holders or ())]
+        lines += [row, *(line("    ", *each) for each in below)]
     return lines
 
 
 def _gpu_row(host: str, gpu: Gpu, reserved: Reserves) -> tuple[Cell | str, ...]:
     return (
         host,
-        str(gpu.index),
+        gpu.place,
         gpu.name or UNKNOWN,
         used_of(gpu),
         gib(free_vram(gpu, reserved)),
@@ -113,6 +135,11 @@ def _gpu_row(host: str, gpu: Gpu, reserved: Reserves) -> tuple[Cell | str, ...]:
         gpu.capability or UNKNOWN,
         errors(gpu),
     )
+
+
+def slice_lines(gpu: Gpu) -> list[Line]:
+    """What to launch on a slice by."""
+    return [] if gpu.slice is None else [line(Cell(gpu.uuid, "dim"))]
 
 
 def used_of(gpu: Gpu) -> str:
@@ -163,7 +190,7 @@ def intrusion_line(host: str, gpu: Gpu, found: Intrusion) -> Line:
     who = ", ".join(
         f"{h.command.partition(' ')[0] or 'a process'} (pid {h.pid}, {h.user or UNKNOWN})" for h in found.holders
     )
-    what = f" takes {gib(found.missing)} of what {', '.join(found.deployments)} needs on {host}:{gpu.index}"
+    what = f" takes {gib(found.missing)} of what {', '.join(found.deployments)} needs on {host}:{gpu.place}"
     return line(Cell(f"! {who}{what}", "bad"))
 
 

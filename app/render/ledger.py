@@ -6,7 +6,7 @@ from typing import Any
 from app.domain.bill import Standing
 from app.domain.money import format_amount, round_amount
 from app.render.cells import Cell, Line, Tone, line, table
-from app.render.words import UNKNOWN, moment, span
+from app.render.words import UNKNOWN, clock, latency, moment, span
 
 EXPORTED = (
     "id", "at", "kind", "key", "deployment", "instance", "attempt_id", "amount_micro", "quantity", "unit",
@@ -96,9 +96,9 @@ def quantity(row: Mapping[str, Any]) -> str:
     """What was billed: `1 m × 0.60/h`, `about 12,345 tokens`; the note where nothing was."""
     if row["quantity"] is None:
         return str(row["note"])
-    if row["unit"] == "us":
-        return f"{span(row['quantity'])} × {format_amount(row['price'])}/h"
     about = "about " if row["estimated"] else ""
+    if row["unit"] == "us":
+        return f"{about}{span(row['quantity'])} × {format_amount(row['price'])}/h"
     return f"{about}{row['quantity']:,} tokens"
 
 
@@ -111,7 +111,7 @@ def detail_lines(row: Mapping[str, Any], currency: str) -> list[Line]:
         ("balance after", f"{format_amount(row['balance'], 6)} {currency}"),
         ("deployment", row["deployment"]),
         ("instance", row["instance"]),
-        ("attempt", row["attempt_id"]),
+        ("attempt", f"{row['attempt']}   {row['attempt_id']}" if row["attempt"] else None),
         ("quantity", quantity(row) if row["quantity"] is not None else None),
         ("from", moment(row["starts"]) if row["starts"] else None),
         ("to", moment(row["ends"]) if row["ends"] else None),
@@ -121,6 +121,25 @@ def detail_lines(row: Mapping[str, Any], currency: str) -> list[Line]:
         ("hash", bytes(row["hash"]).hex()),
     ]
     return [line(Cell(f"{name:<15}", "dim"), str(value)) for name, value in facts if value]
+
+
+def paid_cells(row: Mapping[str, Any], now: int) -> Line:
+    """A request that an entry is for: time, id, instance, tokens, how long it took."""
+    about = "~" if row["estimated"] else ""
+    return line(
+        Cell(clock(row["started_at"], now), "dim"),
+        row["request_id"],
+        row["instance"],
+        f"{about}{row['tokens_in']:,} + {row['tokens_out']:,}",
+        UNKNOWN if row["duration_us"] is None else latency(row["duration_us"]),
+    )
+
+
+def paid_table(rows: Sequence[Mapping[str, Any]]) -> list[Line]:
+    """The requests that an entry is for, under headings; nothing where it is for none."""
+    headers = ("TIME", "REQUEST", "INSTANCE", "IN + OUT", "TOOK")
+    body = [paid_cells(row, rows[-1]["started_at"]) for row in rows]
+    return [line(), *table(headers, body, right=("IN + OUT", "TOOK"))] if rows else []
 
 
 def verdict_document(ok: bool, entries: int, first_bad: int | None, reason: str) -> dict[str, Any]:
@@ -151,3 +170,10 @@ def idle_line(row: Mapping[str, Any], now: int) -> Line:
     """What costs without being used, and what would end that."""
     text = f"{row['deployment']}: {round_amount(row['price'])}/h loaded, no request in {span(now - row['since'])}"
     return line(Cell(text, "look"), Cell(f"   stoker stop {row['deployment']}", "dim"))
+
+
+def lingering_line(row: Mapping[str, Any], now: int) -> Line:
+    """What was stopped and costs all the same, and the way out."""
+    since = span(now - row["since"])
+    text = f"{row['deployment']}: stopped {since} ago, still held by {row['backend']} at {round_amount(row['price'])}/h"
+    return line(Cell(text, "bad"), Cell(f"   stoker show {row['deployment']}", "dim"))

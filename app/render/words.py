@@ -2,6 +2,8 @@
 
 from datetime import datetime
 
+from app.domain.fleet import Fetched
+
 UNKNOWN = "\N{EN DASH}"
 
 
@@ -55,6 +57,14 @@ def clock(at: int, now: int) -> str:
     """A time of this machine's zone in little room: `14:31:09` on the day of `now`, else `Nov 20 14:31`."""
     when, today = (datetime.fromtimestamp(us // 1_000_000).astimezone() for us in (at, now))
     return when.strftime("%H:%M:%S" if when.date() == today.date() else "%b %d %H:%M")
+
+
+def fetched(work: Fetched) -> str:
+    """How far a download is: `3.1 GB of 5.0 GB, 84.0 MB/s, 23 s left`; without a rate only the bytes."""
+    words = f"{size(work.done)} of {size(work.total)}"
+    if not work.rate or work.done >= work.total:
+        return words
+    return f"{words}, {size(work.rate)}/s, {span((work.total - work.done) * 1_000_000 // work.rate)} left"
 
 
 def size(count: int | None) -> str:

@@ -19,7 +19,7 @@ from app.domain.fleet import Fleet
 from app.domain.text import safe
 from app.render import cells
 from app.render.states import to_ascii
-from app.render.words import size
+from app.render.words import fetched
 from app.settings import Home
 from widgets.chrome import Header, KeyLine, MessageLine, Rule
 from widgets.prompt import CommandLine
@@ -127,10 +127,10 @@ class ConsoleScreen(Screen[None]):
     def show_fetch(self, fleet: Fleet, deployment: Deployment) -> None:
         """Show in the message line how far the weights of a deployment have been fetched, if they are being."""
         message = self.query_one(MessageLine)
-        done, total = fleet.fetches.get(deployment.variant_id, (0, 0))
-        if total:
+        work = fleet.fetches.get(deployment.variant_id)
+        if work is not None:
             what = self.line((f"fetching weights for {deployment.name}", "plain"))
-            message.progress(what, done / total, self.line((f"{size(done)} of {size(total)}", "dim")))
+            message.progress(what, work.done / work.total, self.line((fetched(work), "dim")))
         else:
             message.done()
 

@@ -195,13 +195,15 @@ class FleetScreen(ConsoleScreen):
         self._followed = self.console.selected
 
     def _cost(self, name: str) -> str:
-        """What a deployment costs an hour as it is; a dash where nothing has a price."""
+        """What a deployment costs an hour for being there; a dash where nothing has a price."""
         fleet = self._fleet
         deployment = next((d for d in fleet.deployments if d.name == name), None) if fleet else None
         if fleet is None or deployment is None or fleet.specs[deployment.variant_id].price.free:
             return UNKNOWN
+        if fleet.specs[deployment.variant_id].mode == "flex":
+            return "by use"
         up = [i for i in deployment.instances if i.attempt is not None and i.attempt.ended_at is None and i.ready_at]
-        return round_amount(sum(fleet.specs[i.variant_id].price.by_hour for i in up))
+        return round_amount(sum(fleet.specs[i.variant_id].price.by_idle_hour for i in up))
 
     def _cells(self, document: Document, rate: Rate, wide: bool, now: int) -> Line:
         status = render.headline(document, now)

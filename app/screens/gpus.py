@@ -6,7 +6,7 @@ from app.domain.gpus import Gpu, HostFacts, free_vram
 from app.machines import Machines
 from app.render.cells import Cell
 from app.render.cells import Line as RenderLine
-from app.render.hosts import errors, gib, holder_line, intrusion_line, power, temperature, used_of
+from app.render.hosts import errors, gib, holder_line, intrusion_line, power, slice_lines, temperature, used_of
 from app.render.words import UNKNOWN
 from app.screens.base import ConsoleScreen
 from widgets.plot import meter, sparkline
@@ -37,7 +37,7 @@ def _gpu(screen: ConsoleScreen, machines: Machines, host: str, gpu: Gpu) -> list
     heat = temperature(gpu)
     return [
         *screen.line(
-            (f"  {gpu.index:>2}  ", "plain"), (fit(gpu.name.removeprefix("NVIDIA ") or UNKNOWN, name), "strong")
+            (f"{gpu.place:>4}  ", "plain"), (fit(gpu.name.removeprefix("NVIDIA ") or UNKNOWN, name), "strong")
         ),
         (" ", "plain"),
         *meter(used, bar, "bad" if used and used > _FULL else "look" if used and used > _NEARLY else "good", glyphs),
@@ -55,6 +55,7 @@ def _below(machines: Machines, facts: HostFacts, gpu: Gpu, width: int) -> Iterat
     for host, where, intruder in machines.intrusions:
         if (host, where.uuid) == (facts.name, gpu.uuid):
             yield intrusion_line(host, where, intruder)
+    yield from slice_lines(gpu)
     for holder in gpu.holders or ():
         yield holder_line(holder, machines.now, width)
     if reserved := facts.reserved(gpu):
@@ -79,7 +80,7 @@ def _summary(screen: ConsoleScreen, machines: Machines, facts: HostFacts) -> Lin
     spark = 12 if screen.size.width >= 100 else 6
     spans: list[Span] = screen.line((f" {facts.name}", "strong"))
     for gpu in facts.look.gpus:
-        spans += screen.line((f"  {gpu.index} ", "plain"))
+        spans += screen.line((f"  {gpu.place} ", "plain"))
         if gpu.trouble:
             spans += screen.line(("lost", "bad"))
         elif gpu.holders == () and not gpu.utilization:

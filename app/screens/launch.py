@@ -18,6 +18,7 @@ from app.domain.fleet import Fleet
 from app.domain.quantities import size, tokens
 from app.domain.text import safe
 from app.domain.variant import FlagValue
+from app.launch.cache import names_in_cache
 from app.launch.models import local_models
 from app.launch.options import Options
 from app.launch.plan import Plan, plan_launch
@@ -108,7 +109,12 @@ class LaunchScreen(ConsoleScreen):
 
     def read(self, home: Home, fleet: Fleet | None) -> Facts:
         # Folders are looked into here, in a thread: completion must answer at once, whatever a disk does.
-        models = ("smollm2", *map(str, local_models()), *_paths(self._values.get("model", "")))
+        models = (
+            "smollm2",
+            *names_in_cache(home),
+            *map(str, local_models(home)),
+            *_paths(self._values.get("model", "")),
+        )
         try:
             options = read_options(self._values)
         except BadField as error:

@@ -15,14 +15,15 @@ from app.domain.bill import Standing
 from app.domain.failures import StokerError
 from app.domain.fleet import Fleet
 from app.domain.money import DAY_US, format_amount, parse_amount
-from app.render.ledger import detail_lines, entry_cells, idle_line, summary_line
+from app.render.ledger import entry_cells, idle_line, lingering_line, summary_line
 from app.render.words import clock
 from app.screens.base import ConsoleScreen, bindings
+from app.screens.entry import explain_entry
 from app.screens.spending import chart
 from app.settings import Home
 from app.store import bill, read
 from app.store.bill import Filter
-from widgets.asking import FormDialog, Sheet
+from widgets.asking import FormDialog
 from widgets.chrome import Rule
 from widgets.columns import Column
 from widgets.form import Field
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from sqlmodel import Session
 
 DAYS = 31
+WASTE_SHOWN = 3
 _ENTRIES = (
     Column("at", "TIME", 12, priority=9),
     Column("kind", "KIND", 10, priority=7),
@@ -46,12 +48,14 @@ _ENTRIES = (
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """The account, what was spent by day, who costs without being used, how many entries there are, and some of them
-    from place `start` on, the newest being 0. `trouble` is what the last check of the ledger found."""
+    """The account, what was spent by day, who costs without being used or although it was stopped, how many entries
+    there are, and some of them from place `start` on, the newest being 0. `trouble` is what the last check of the
+    ledger found."""
 
     standing: Standing = field(default_factory=Standing)
     spending: Sequence[Mapping[str, Any]] = ()
     idle: Sequence[Mapping[str, Any]] = ()
+    lingering: Sequence[Mapping[str, Any]] = ()
     total: int = 0
     start: int = 0
     rows: Sequence[Mapping[str, Any]] = ()
@@ -67,7 +71,7 @@ class LedgerScreen(ConsoleScreen):
     TAB = "5"
     BINDINGS: ClassVar[list[BindingType]] = bindings("ledger")
     DEFAULT_CSS = """
-    LedgerScreen #summary, LedgerScreen #chart, LedgerScreen #idle { height: auto; }
+    LedgerScreen #summary, LedgerScreen #chart, LedgerScreen #waste { height: auto; }
     LedgerScreen #entries { height: 1fr; }
     """
 
@@ -82,7 +86,7 @@ class LedgerScreen(ConsoleScreen):
     def body(self) -> Iterable[Widget]:
         glyphs = self.console.glyphs
         yield Lines(glyphs=glyphs, id="summary")
-        yield Lines(glyphs=glyphs, id="idle")
+        yield Lines(glyphs=glyphs, id="waste")
         yield Lines(glyphs=glyphs, id="chart")
         yield Rule(glyphs=glyphs)
         yield WindowTable(_ENTRIES, glyphs=glyphs, id="entries")
@@ -114,6 +118,7 @@ class LedgerScreen(ConsoleScreen):
                 bill.standing(connection, instant()),
                 [dict(row) for row in bill.spending(connection, fleet.now // DAY_US - DAYS)],
                 [dict(row) for row in bill.idle(connection, fleet.now)],
+                [dict(row) for row in bill.lingering(connection, fleet.now)],
                 total,
                 start,
                 [dict(row) for row in bill.entries(connection, numbers)],
@@ -148,7 +153,9 @@ class LedgerScreen(ConsoleScreen):
         if facts.trouble:
             lines.append(self.line((f" The ledger is not what was written: {facts.trouble}", "bad")))
         self.query_one("#summary", Lines).set_lines(lines)
-        self.query_one("#idle", Lines).set_lines(self.spans(idle_line(row, facts.now), 1) for row in facts.idle[:3])
+        waste = [lingering_line(row, facts.now) for row in facts.lingering]
+        waste += [idle_line(row, facts.now) for row in facts.idle]
+        self.query_one("#waste", Lines).set_lines(self.spans(line, 1) for line in waste[:WASTE_SHOWN])
         days = 7 if self.size.height < 30 else 14
         bars: list[Line] = [()]
         if facts.spending:
@@ -211,20 +218,8 @@ class LedgerScreen(ConsoleScreen):
     def do_entry(self, argument: str) -> None:
         """Show everything about the entry under the cursor."""
         key = argument or self.table.cursor_key
-        row = next((row for row in self._facts.rows if str(row["id"]) == key), None)
-        if row is None:
-            return
-        lines = [self.spans(line, 1) for line in detail_lines(row, self.console.currency)]
-        keys = []
-        if row["deployment"]:
-
-            def follow() -> str:
-                self.console.pop_screen()
-                self.console.go("deployment", str(row["deployment"]))
-                return ""
-
-            keys.append(("o", "open its deployment", follow))
-        self.console.push_screen(Sheet([(f"Entry {row['id']:,}", "strong")], lines, keys, glyphs=self.console.glyphs))
+        if key is not None and key.isdecimal():
+            explain_entry(self, int(key), self.console.currency)
 
     def do_older(self, _argument: str) -> None:
         """Mark the day before."""

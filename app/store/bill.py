@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from app.domain.bill import Instant, Meter, Standing, accrued
 from app.domain.money import DAY_US, HOUR_US
+from app.store.usage import unbilled, used_lately
 
 Row = sqlite3.Row
 _AT_ONCE = 1_000
@@ -36,12 +37,12 @@ def standing(connection: sqlite3.Connection, now: Instant) -> Standing:
     ).fetchone()
     meters = open_meters(connection)
     day = now.at // DAY_US
-    run_up = accrued(meters, now)
+    run_up = accrued(meters, now) + sum(used.amount for used in unbilled(connection.execute))
     return Standing(
         available=rows["available"] or 0,
         held=rows["held"] or 0,
         accrued=run_up,
-        burn=sum(meter.price for meter in meters),
+        burn=sum(meter.price for meter in meters) + used_lately(connection, now.at),
         today=spent_since(connection, day) + run_up,
         month=spent_since(connection, first_of_month(now.at)) + run_up,
         in_use=bool(rows["count"] or meters),
@@ -110,12 +111,13 @@ def matching(connection: sqlite3.Connection, wanted: Filter, limit: int = -1) ->
 
 
 def entries(connection: sqlite3.Connection, numbers: Sequence[int]) -> Iterator[Row]:
-    """The entries of these numbers, in their order, each with the `deployment` and `instance` that it is about."""
+    """The entries of these numbers, in their order, each with the names of the `deployment` and `instance` that it is
+    about, and the number of the `attempt`."""
     for start in range(0, len(numbers), _AT_ONCE):
         some = numbers[start : start + _AT_ONCE]
         marks = ",".join("?" * len(some))
         rows = connection.execute(
-            f"SELECT e.*, d.name AS deployment, i.name AS instance FROM entries e"  # noqa: S608 # only question marks
+            f"SELECT e.*, d.name AS deployment, i.name AS instance, a.number AS attempt FROM entries e"  # noqa: S608 # only question marks
             f" LEFT JOIN deployments d ON d.id = e.deployment_id LEFT JOIN attempts a ON a.id = e.attempt_id"
             f" LEFT JOIN instances i ON i.id = a.instance_id WHERE e.id IN ({marks})",
             list(some),
@@ -148,6 +150,24 @@ def idle(connection: sqlite3.Connection, now: int) -> list[Row]:
         "SELECT d.name AS deployment, sum(m.price) AS price, max(min(i.ready_at), coalesce((SELECT max(r.started_at)"
         " FROM requests r WHERE r.deployment_id = d.id), 0)) AS since FROM meters m"
         " JOIN deployments d ON d.id = m.deployment_id JOIN attempts i ON i.id = m.attempt_id"
-        " WHERE m.closed = 0 AND i.ready_at IS NOT NULL GROUP BY d.id HAVING since <= ? ORDER BY price DESC, d.name",
+        " WHERE m.closed = 0 AND d.wish = 'running' AND i.ready_at IS NOT NULL"
+        " GROUP BY d.id HAVING since <= ? ORDER BY price DESC, d.name",
         (now - IDLE_US,),
+    ).fetchall()
+
+
+LINGERS_US = 60_000_000
+"""A stop takes 40 s at the most where the backend does what it is asked."""
+
+
+def lingering(connection: sqlite3.Connection, now: int) -> list[Row]:
+    """What was asked to stop a minute ago or more and costs money still, since its backend does not confirm the end:
+    `deployment`, `backend`, `price` an hour, and since when (`since`)."""
+    return connection.execute(
+        "SELECT d.name AS deployment, i.backend, sum(m.price) AS price, min(coalesce(a.stop_at, d.wish_at)) AS since"
+        " FROM meters m JOIN deployments d ON d.id = m.deployment_id JOIN attempts a ON a.id = m.attempt_id"
+        " JOIN instances i ON i.id = a.instance_id"
+        " WHERE m.closed = 0 AND (d.wish <> 'running' OR a.stop_at IS NOT NULL)"
+        " GROUP BY d.id, i.backend HAVING since <= ? ORDER BY price DESC, d.name",
+        (now - LINGERS_US,),
     ).fetchall()

@@ -2,15 +2,33 @@
 
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-from app.domain.gpus import HostFacts, HostLook, Reserve, Sample
+from app.domain.gpus import HostFacts, HostLook, Ours, Reserve, Sample, Wanted
 from app.domain.hosts import LOCAL
+from app.domain.stock import Stock
 
 SLOT_US = 5_000_000
 """One sample of a GPU is kept for every step of this length."""
 SLOTS = 720
 """An hour of them; a later one takes the place of the one an hour before."""
+
+HELD = """
+    SELECT r.host, r.gpu, d.name, sum(r.bytes) FROM reservations r JOIN deployments d ON d.id = r.deployment_id
+    WHERE d.gone_at IS NULL AND CASE
+        WHEN r.instance_id IS NOT NULL
+        THEN EXISTS (SELECT 1 FROM attempts a WHERE a.instance_id = r.instance_id AND a.ended_at IS NULL)
+        ELSE d.wish = 'running' OR EXISTS (
+            SELECT 1 FROM attempts a JOIN instances i ON i.id = a.instance_id
+            WHERE i.deployment_id = d.id AND a.ended_at IS NULL)
+        END
+    GROUP BY r.host, r.gpu, d.name
+"""
+"""Bytes that are set aside now: host, GPU, deployment, sum."""
+
+Reserved = dict[tuple[str, str], dict[str, int]]
+"""The same, by host and GPU and then by the name of the deployment."""
 
 History = Mapping[tuple[str, str], Sequence[Sample]]
 """Samples, oldest first, by the name of the host and the uuid of the GPU."""
@@ -34,6 +52,25 @@ def hosts(connection: sqlite3.Connection) -> list[HostFacts]:
     ]
 
 
+def stocks(connection: sqlite3.Connection) -> dict[str, Stock]:
+    """What each host has in store, by its name, as far as anybody looked."""
+    rows = connection.execute("SELECT host, stock FROM host_stocks")
+    return {row["host"]: Stock.from_json(json.loads(row["stock"])) for row in rows}
+
+
+def reserved(connection: sqlite3.Connection) -> Reserved:
+    """What is set aside now."""
+    return by_gpu(connection.execute(HELD).fetchall())
+
+
+def by_gpu(rows: Iterable[Sequence[Any]]) -> Reserved:
+    """Rows of `HELD` in order."""
+    found: Reserved = {}
+    for host, gpu, name, size in rows:
+        found.setdefault((host, gpu), {})[name] = size
+    return found
+
+
 def history(connection: sqlite3.Connection, now: int, slots: int = SLOTS) -> History:
     """The samples of the last `slots` steps before `now` (UTC microseconds)."""
     found: dict[tuple[str, str], list[Sample]] = {}
@@ -45,22 +82,32 @@ def history(connection: sqlite3.Connection, now: int, slots: int = SLOTS) -> His
     return found
 
 
-def our_processes(connection: sqlite3.Connection) -> dict[str, dict[int, str]]:
-    """The deployment of every engine that runs, by its host and by the engine's pid there.
+def ours(connection: sqlite3.Connection) -> dict[str, Ours]:
+    """What runs of ours by the name of its host; also what was given up and has not ended yet.
 
     An instance's backend is written with its host, `docker@gpu1`, unless that is this machine.
     """
     rows = connection.execute(
-        "SELECT i.backend, i.pid, d.name FROM instances i JOIN deployments d ON d.id = i.deployment_id"
-        " WHERE i.gone_at IS NULL AND i.pid IS NOT NULL AND i.state IN ('pending', 'running')"
-    )
-    found: dict[str, dict[int, str]] = {}
-    for row in rows:
-        found.setdefault(row["backend"].partition("@")[2] or LOCAL, {})[row["pid"]] = row["name"]
-    return found
+        "SELECT i.backend, i.pid, i.container, d.name FROM instances i JOIN deployments d ON d.id = i.deployment_id"
+        " LEFT JOIN attempts a ON a.id = i.attempt_id WHERE i.gone_at IS NULL"
+        " AND (i.state IN ('pending', 'running') OR a.started_at IS NOT NULL AND a.ended_at IS NULL)"
+    ).fetchall()
+    places = {row["backend"].partition("@")[2] or LOCAL for row in rows}
+    on = {place: [row for row in rows if (row["backend"].partition("@")[2] or LOCAL) == place] for place in places}
+    return {
+        place: Ours(
+            {row["pid"]: row["name"] for row in of if row["pid"] is not None},
+            {row["container"]: row["name"] for row in of if row["container"] is not None},
+        )
+        for place, of in on.items()
+    }
 
 
-def wanted(connection: sqlite3.Connection) -> set[str]:
+def wanted(connection: sqlite3.Connection) -> Wanted:
     """The deployments that are to run: what they need of a GPU is kept for them."""
-    rows = connection.execute("SELECT name FROM deployments WHERE gone_at IS NULL AND wish = 'running'")
-    return {row["name"] for row in rows}
+    rows = connection.execute(
+        "SELECT d.name, CASE WHEN EXISTS (SELECT 1 FROM instances i WHERE i.deployment_id = d.id AND i.gone_at IS NULL"
+        " AND i.state IN ('pending', 'running') AND i.variant_id <> d.variant_id) THEN '' ELSE d.variant_id END AS runs"
+        " FROM deployments d WHERE d.gone_at IS NULL AND d.wish = 'running'"
+    )
+    return {row["name"]: row["runs"] for row in rows}

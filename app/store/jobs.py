@@ -1,6 +1,9 @@
 """Jobs: the only call from one process of ours to another. The caller writes a row, the server works it off.
 
-Kinds: `shutdown` stops every instance (payload `{}`), `fetch` brings weights here (payload `{"variant_id"}`).
+Kinds: `shutdown` stops every instance (`{}`). `fetch` brings weights here: those of a variant (`{"variant_id"}`,
+and with `"compare"` those that are here are compared with their checksums first), or of a model as JSON (`{"model",
+"env_file"}`, where the latter names what its token is kept in). `verify` compares those that an instance could not load
+(`{"variant_id", "instance_id"}`).
 """
 
 import json
@@ -15,7 +18,9 @@ from app.domain.ids import ulid
 from app.store.tables import Job
 from app.store.wishes import now_us
 
-Kind = Literal["shutdown", "fetch"]
+Kind = Literal["shutdown", "fetch", "verify"]
+FETCH_DEADLINE_US = 24 * 3_600_000_000
+"""A job with weights is worth nothing after a day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +75,3 @@ def facts(row: sqlite3.Row) -> JobFacts:
 
 def _unknown(job_id: str) -> StokerError:
     return StokerError("NOT_FOUND", f"There is no job `{job_id}`.")
-
-
-def open_fetch(connection: sqlite3.Connection, variant_id: str) -> JobFacts | None:
-    """The fetch of a variant's weights that is under way, if one is."""
-    row = connection.execute(
-        "SELECT * FROM jobs WHERE kind = 'fetch' AND state IN ('queued', 'running')"
-        " AND json_extract(payload, '$.variant_id') = ? ORDER BY id DESC LIMIT 1",
-        (variant_id,),
-    ).fetchone()
-    return None if row is None else facts(row)

@@ -11,8 +11,10 @@ from typing import Any
 
 from app.domain.facts import Attempt, Deployment, Instance
 from app.domain.failures import StokerError
+from app.domain.fleet import Fetched
 from app.domain.ids import first_ulid
 from app.domain.lifecycle import Phase, State
+from app.domain.placement import Placement
 from app.domain.variant import VariantSpec
 from app.store.migrate import read_version, schema_version
 from app.store.sqlite import connect_reader, translate
@@ -157,13 +159,14 @@ def refusals(connection: sqlite3.Connection, since: int) -> list[Row]:
     ).fetchall()
 
 
-def fetches(connection: sqlite3.Connection) -> dict[str, tuple[int, int]]:
-    """Weights that are being fetched, by the id of their variant: bytes that are here, and of how many."""
+def fetches(connection: sqlite3.Connection) -> dict[str, Fetched]:
+    """Weights that are being fetched, by the id of their variant."""
     rows = connection.execute(
         "SELECT json_extract(payload, '$.variant_id') AS variant_id, json_extract(progress, '$.done') AS done,"
-        " json_extract(progress, '$.total') AS total FROM jobs WHERE state IN ('queued', 'running') AND kind = 'fetch'"
+        " json_extract(progress, '$.total') AS total, json_extract(progress, '$.rate') AS rate FROM jobs"
+        " WHERE state IN ('queued', 'running') AND kind = 'fetch'"
     )
-    return {row["variant_id"]: (row["done"], row["total"]) for row in rows if row["total"]}
+    return {row["variant_id"]: Fetched(row["done"], row["total"], row["rate"] or 0) for row in rows if row["total"]}
 
 
 def lease(connection: sqlite3.Connection) -> Row | None:
@@ -183,7 +186,7 @@ _INSTANCES = """
     FROM instances i LEFT JOIN drains d ON d.instance_id = i.id WHERE i.gone_at IS NULL ORDER BY i.id
 """
 _CURRENT_ATTEMPTS = "SELECT a.* FROM attempts a JOIN instances i ON i.attempt_id = a.id WHERE i.gone_at IS NULL"
-_ATTEMPT_COLUMNS = [f.name for f in fields(Attempt)]
+_ATTEMPT_COLUMNS = [f.name for f in fields(Attempt) if f.name != "placement"]
 _INSTANCE_COLUMNS = [f.name for f in fields(Instance) if f.name not in ("attempt", "drained")]
 
 
@@ -194,7 +197,8 @@ def _instance(row: Row, attempts: dict[str, Attempt]) -> Instance:
 
 
 def _attempt(row: Row) -> Attempt:
-    return Attempt(**{name: row[name] for name in _ATTEMPT_COLUMNS})
+    placement = None if row["placement"] is None else Placement.from_json(json.loads(row["placement"]))
+    return Attempt(**{name: row[name] for name in _ATTEMPT_COLUMNS}, placement=placement)
 
 
 def _deployment(row: Row, instances: list[Instance]) -> Deployment:

@@ -100,6 +100,19 @@ class Attempt(SQLModel, table=True):
     failure_code: str | None = None
     kept: int = 0
     ended_boot_us: int | None = None
+    placement: str | None = None
+
+
+class Reservation(SQLModel, table=True):
+    __tablename__ = "reservations"
+    id: int | None = Field(default=None, primary_key=True)
+    deployment_id: str = Field(foreign_key="deployments.id")
+    instance_id: str | None = Field(default=None, foreign_key="instances.id")
+    host: str
+    gpu: str
+    bytes: int
+    total: int
+    created_at: int
 
 
 class FindingRow(SQLModel, table=True):
@@ -223,6 +236,13 @@ class HostLook(SQLModel, table=True):
     answered_at: int | None = None
 
 
+class HostStock(SQLModel, table=True):
+    __tablename__ = "host_stocks"
+    host: str = Field(primary_key=True, foreign_key="host_looks.host")
+    at: int
+    stock: str
+
+
 class GpuSample(SQLModel, table=True):
     __tablename__ = "gpu_samples"
     host: str = Field(primary_key=True, foreign_key="host_looks.host")
@@ -293,6 +313,7 @@ class TokenMeter(SQLModel, table=True):
     deployment_id: str = Field(primary_key=True, foreign_key="deployments.id")
     request_id: str
     carried: int = 0
+    longest_us: int = 0
 
 
 class PeakRow(SQLModel, table=True):

@@ -7,8 +7,9 @@ from dataclasses import asdict
 from sqlmodel import Session, delete, select
 
 from app.domain.gpus import Gpu, HostFacts, Reserves
+from app.domain.stock import Stock
 from app.store.hosts import SLOT_US, SLOTS
-from app.store.tables import GpuSample, HostLook
+from app.store.tables import GpuSample, HostLook, HostStock
 
 
 def record(session: Session, facts: HostFacts) -> None:
@@ -23,6 +24,14 @@ def record(session: Session, facts: HostFacts) -> None:
         for gpu in facts.look.gpus:
             if gpu.uuid and not gpu.trouble:
                 session.merge(_sample(facts, gpu))
+
+
+def record_stock(session: Session, host: str, stock: Stock) -> None:
+    """Note what a host has in store. What was seen before stays where nothing could be seen now."""
+    row = session.get(HostStock, host)
+    if session.get(HostLook, host) is None or (row is not None and not stock.disks and stock.docker is None):
+        return
+    session.merge(HostStock(host=host, at=stock.at, stock=json.dumps(stock.to_json())))
 
 
 def forget_others(session: Session, names: Collection[str]) -> None:

@@ -45,6 +45,7 @@ def test_two_gpus_and_a_stranger_with_two_gibibytes(
     assert first == {
         "host": "local",
         "index": 0,
+        "slice": None,
         "name": "NVIDIA H100 80GB HBM3",
         "uuid": "GPU-aaaaaaaa-0000-0000-0000-000000000001",
         "vram_total": 81559 * MIB,
@@ -74,6 +75,16 @@ def test_two_gpus_and_a_stranger_with_two_gibibytes(
     assert "1.0/79.6 GiB" in shown.out
     assert f"pid {stranger.pid}  {getpass.getuser()}  " in shown.out
     assert "train.py  2.0 GiB  since " in shown.out
+
+
+def test_a_slice_is_a_row_of_its_own_with_what_to_launch_on_it_by(stoker: Stoker, driver: Driver) -> None:
+    uuid = "MIG-c7384736-a75d-5afc-978f-d2f1294409fd"
+    driver.set(H100, "mig 0 1", f"slice 0 {uuid} 9984 512 NVIDIA H100 80GB HBM3 MIG 1g.10gb")
+    whole, part = stoker.json("gpus")
+    assert (whole["slice"], whole["mig"], part["index"], part["slice"]) == (None, True, 0, 0)
+    assert (part["uuid"], part["vram_total"], part["vram_free"]) == (uuid, 9984 * MIB, 9472 * MIB)
+    assert "0:0  NVIDIA H100 80GB HBM3 MIG 1g.10gb  0.5/9.8 GiB" in stoker("gpus").out
+    assert uuid in stoker("gpus").out
 
 
 def test_no_driver_and_a_driver_that_is_down(stoker: Stoker, driver: Driver) -> None:

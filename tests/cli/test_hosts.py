@@ -2,15 +2,21 @@
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from app.domain.gpus import Gpu, HostFacts, HostLook
+from app.domain.stock import Disk, Stock
 from app.hosts.look import connection
 from app.settings import Home, load_settings
+from app.store import telemetry
+from app.store.write import Store
 from tests.cli.conftest import Stoker
-from tests.hosts.sshd import NAME, Sshd, sshd
+from tests.hosts.sshd import NAME, Sshd, sshd, write_program
 from tests.hosts.test_remote import GPUS, smi
 
 OWN = """# my machines
@@ -110,9 +116,31 @@ def test_a_host_that_cannot_be_reached_is_added_only_by_force(stoker: Stoker, ho
     assert "PROVIDER_AUTH Host key verification failed" in gpus.err
 
 
-def test_a_daemon_by_tcp_is_taken_as_it_is(stoker: Stoker, home: Home) -> None:
-    (check,) = stoker.json("hosts", "add", "tcp://gpu1:2376", "--name", "gpu1")["checks"]
-    assert "not reached by SSH" in check["detail"]
+@pytest.mark.parametrize(
+    ("address", "said", "code", "remedy"),
+    [
+        ("tcp://127.0.0.1:1", "$DOCKER_TLS_VERIFY $DOCKER_HOST: no ca.pem certificate", "PROVIDER_AUTH", "ca.pem"),
+        ("context://team", "context $DOCKER_CONTEXT: context not found", "CONFIG_INVALID", "docker context ls"),
+        ("unix:///no/such", "Cannot connect to $DOCKER_HOST", "HOST_UNREACHABLE", "systemctl start docker"),
+    ],
+)
+def test_a_daemon_that_ssh_does_not_lead_to_is_asked_from_here(
+    stoker: Stoker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str, said: str, code: str, remedy: str
+) -> None:
+    (tmp_path / "bin").mkdir()
+    write_program(tmp_path / "bin" / "docker", f'echo "{said}"; exit 1')
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    ssh, docker = stoker.json("hosts", "add", address, "--name", "gpu1")["checks"]
+    assert "not reached by SSH" in ssh["detail"]
+    assert (docker["code"], remedy in docker["remedy"]) == (code, True)
+    shown = stoker("doctor").out
+    assert f"host gpu1  {code}: " in shown
+    assert remedy in shown
+    assert address.removeprefix("context://") in docker["detail"]
+    write_program(tmp_path / "bin" / "docker", DOCKER % "")
+    checks = stoker("doctor", "--json").document["checks"]
+    (host,) = (check for check in checks if check["name"] == "host gpu1")
+    assert (host["result"], "docker: version 20.10.24" in host["detail"]) == ("pass", True)
 
 
 @pytest.mark.parametrize(
@@ -126,6 +154,33 @@ def test_a_daemon_by_tcp_is_taken_as_it_is(stoker: Stoker, home: Home) -> None:
 )
 def test_what_is_no_host(stoker: Stoker, home: Home, words: tuple[str, ...], code: str) -> None:
     assert stoker("hosts", "add", *words, "--json").error["code"] == code
+
+
+def test_what_a_newcomer_needs_of_each_host_is_listed(stoker: Stoker, home: Home, store: Store) -> None:
+    home.make()
+    (home.config / "config.toml").write_text('[hosts.gpu1]\naddress = "ada@gpu1"\nregion = "eu"\nprice = "0.60"\n')
+    l40s = Gpu(0, "GPU-a", "NVIDIA L40S", 45 << 30, 5 << 30, 40 << 30, mig=True)
+    part = Gpu(0, "MIG-a", "NVIDIA L40S MIG 1g", 10 << 30, 0, 10 << 30, slice=0)
+    look = HostLook("ok", time.time_ns() // 1_000, (l40s, replace(l40s, index=1, uuid="GPU-b"), part), "570")
+    stock = Stock(look.at, "28.2.2", disks=(Disk("weights", 2 * 10**12, 61 * 10**9),))
+    with store.write() as session:
+        telemetry.record(session, HostFacts("gpu1", look, {}, look.at, look.at))
+    with store.write() as session:
+        telemetry.record_stock(session, "gpu1", stock)
+    for unseen in (Stock(look.at + 1, detail="It did not answer."), stock):
+        with store.write() as session:
+            telemetry.record_stock(session, "gpu1", unseen)
+    local, gpu1 = stoker.json("hosts", "ls")
+    assert (local["docker"], local["vram_free"], gpu1["docker"], gpu1["images"]) == (None, None, "28.2.2", 0)
+    assert (gpu1["gpus"], gpu1["vram_free"], gpu1["disk_free"]) == (["NVIDIA L40S"] * 2, 80 << 30, 61 * 10**9)
+    shown = stoker("hosts", "ls").out
+    assert "2 × NVIDIA L40S  80.0 GiB  28.2.2  61.0 GB    eu      –     0.60  " in shown
+
+
+def test_a_newcomer_is_told_how_to_go_on(stoker: Stoker) -> None:
+    shown = stoker("hosts", "ls")
+    assert "stoker hosts add USER@HOST --name NAME" in shown.out
+    assert "stoker up" in shown.out
 
 
 def _test(stoker: Stoker) -> dict[str, dict[str, str]]:

@@ -237,7 +237,7 @@ def test_what_is_no_value_is_a_usage_error(stoker: Stoker, home: Home, server: A
     ("model", "code"),
     [
         ("", "MODEL_NOT_FOUND"),
-        ("Qwen/Qwen3-8B", "MODEL_NOT_FOUND"),
+        ("Qwen/Qwen3-8B", "OFFLINE"),
         ("a\0b", "MODEL_NOT_FOUND"),
         ("\x1b[2J", "MODEL_NOT_FOUND"),
         ("\udcff", "MODEL_NOT_FOUND"),
@@ -247,17 +247,34 @@ def test_what_is_no_value_is_a_usage_error(stoker: Stoker, home: Home, server: A
         ("/dev/null", "MODEL_NOT_FOUND"),
         ("TEXT", "MODEL_LOAD_ERROR"),
         ("EMPTY", "MODEL_LOAD_ERROR"),
-        ("SAFETENSORS", "ARCH_UNSUPPORTED"),
     ],
     ids=repr,
 )
 def test_what_is_no_model_is_refused(stoker: Stoker, tmp_path: Path, server: Any, model: str, code: str) -> None:
     (tmp_path / "TEXT").write_text("hello")
     (tmp_path / "EMPTY").touch()
-    (tmp_path / "SAFETENSORS.safetensors").write_bytes(bytes(16))
-    files = {"TEXT": "TEXT", "EMPTY": "EMPTY", "SAFETENSORS": "SAFETENSORS.safetensors"}
-    result = stoker("launch", str(tmp_path / files[model]) if model in files else model, "--json")
+    result = stoker("launch", str(tmp_path / model) if model in ("TEXT", "EMPTY") else model, "--json")
     assert (result.status, result.error["code"]) == (1, code)
+
+
+def test_a_safetensors_folder_is_refused_by_llama_cpp_with_who_would_take_it(
+    stoker: Stoker, tmp_path: Path, server: Any
+) -> None:
+    config = {"model_type": "llama", "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    (tmp_path / "config.json").write_text(json.dumps({**config, "vocab_size": 600, "intermediate_size": 128}))
+    (tmp_path / "model.safetensors").write_bytes(bytes(16))
+    result = stoker("launch", str(tmp_path), "--engine", "llama.cpp", "--json")
+    assert (result.status, result.error["code"]) == (1, "ARCH_UNSUPPORTED")
+    assert result.error["message"] == "llama.cpp serves gguf, and this is safetensors."
+    assert "vllm" in result.error["remedy"]
+
+
+def test_the_dry_run_says_why_that_engine_and_why_not_the_others(stoker: Stoker) -> None:
+    plain = stoker("launch", "smollm2", "--dry-run").out
+    assert "llama.cpp: gguf, made for it" in plain
+    assert "not mlx: it serves safetensors, not gguf" in plain
+    checks = {check["name"]: check for check in stoker("launch", "smollm2", "--dry-run", "--json").document["checks"]}
+    assert "not mlx: it serves safetensors, not gguf" in checks["engine"]["detail"]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

@@ -1,17 +1,22 @@
 """An engine as a prober sees it: HTTP on loopback, with answers that a test decides."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 
 class Engine:
-    """Answers completions with `token` and its health with `health`, both HTTP statuses; None is silence."""
+    """Answers completions with `token` and its health with `health`, both HTTP statuses; None is silence.
+
+    `asked` are the paths that were asked for, with the fields of each request.
+    """
 
     def __init__(self) -> None:
         self.token: int | None = 200
         self.health: int | None = 200
         self.tokens_asked = 0
+        self.asked: list[tuple[str, frozenset[str]]] = []
         self.checks = 0
         self.endpoint = ""
 
@@ -23,8 +28,9 @@ class Engine:
                 while (header := await reader.readline()).strip():
                     name, _, value = header.decode().partition(":")
                     length = int(value) if name.lower() == "content-length" else length
-                await reader.readexactly(length)
-                status = self._status(line.split()[1].decode())
+                path, body = line.split()[1].decode(), await reader.readexactly(length)
+                self.asked.append((path, frozenset(json.loads(body)) if body else frozenset()))
+                status = self._status(path)
                 if status is None:
                     await reader.read()  # until the prober gives up
                     return

@@ -72,6 +72,17 @@ def test_ready_means_a_token() -> None:
     asyncio.run(story())
 
 
+def test_engines_are_asked_for_nothing_that_they_would_not_know() -> None:
+    async def story() -> None:
+        async with watched() as s:
+            s.engine.token = 404
+            await s.until(lambda: s.engine.tokens_asked > 1)
+            assert ("/v1/completions", frozenset({"prompt", "max_tokens"})) in s.engine.asked
+            assert ("/v1/embeddings", frozenset({"input"})) in s.engine.asked
+
+    asyncio.run(story())
+
+
 def test_a_hung_engine_with_nothing_to_do_loses_its_readiness_and_earns_it_again() -> None:
     async def story() -> None:
         async with watched() as s:

@@ -54,6 +54,7 @@ async def _world(path: Path, look: Look, comes: Callable[[], None]) -> World:
             blocked={},
             shutting_down=False,
             resume=False,
+            elsewhere=frozenset(),
         )
     finally:
         await senses.close()

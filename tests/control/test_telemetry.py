@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from app.domain.gpus import HostFacts, Intrusion, Reserve, intrusion
+from app.domain.gpus import KNOWN_AFTER_US, HostFacts, Intrusion, Reserve, intrusion
+from app.domain.stock import Stock
 from app.hosts.look import connection
 from app.settings import Home
 from app.store import hosts, wishes
@@ -21,6 +22,7 @@ from tests.gateway.process import wait_for as wait
 from tests.hosts.sshd import NAME, sshd
 from tests.hosts.stub import H100, L40S, MIB, VARIABLE, Driver, build, preload
 from tests.hosts.test_remote import GPUS, smi
+from tests.hosts.test_stock import DOCKER
 
 UUID = "GPU-bbbbbbbb-0000-0000-0000-000000000002"
 
@@ -52,7 +54,8 @@ def hurried(library: Path, patience_s: float = 20.0) -> None:
     import app.control.telemetry as module
 
     preload(library)
-    for name, value in (("SAMPLE_EVERY_S", 0.1), ("QUIET_EVERY_S", 0.1), ("CONFIG_EVERY_S", 0.1)):
+    hurry = ("SAMPLE_EVERY_S", "QUIET_EVERY_S", "CONFIG_EVERY_S", "STOCK_AFTER_S")
+    for name, value in (*((name, 0.1) for name in hurry), ("STOCK_EVERY_S", 1.0)):
         setattr(module, name, value)
     setattr(module, "PATIENCE_S", patience_s)  # noqa: B010 # it is not the module's to export
 
@@ -60,6 +63,11 @@ def hurried(library: Path, patience_s: float = 20.0) -> None:
 def seen(home: Home, name: str = "local") -> HostFacts | None:
     with reading(home.store) as connection:
         return next((facts for facts in hosts.hosts(connection) if facts.name == name), None)
+
+
+def stock(home: Home, name: str) -> Stock | None:
+    with reading(home.store) as connection:
+        return hosts.stocks(connection).get(name)
 
 
 def state(home: Home, name: str = "local") -> str | None:
@@ -82,7 +90,8 @@ def need(home: Home) -> Reserve | None:
 def intruders(home: Home) -> Intrusion | None:
     facts = seen(home)
     gpu = next((g for g in facts.look.gpus if g.uuid == UUID), None) if facts else None
-    return intrusion(gpu, facts.reserved(gpu)) if facts and gpu else None
+    later = facts.look.at + KNOWN_AFTER_US if facts else 0
+    return intrusion(gpu, facts.reserved(gpu), later) if facts and gpu else None
 
 
 def test_gpus_are_sampled_and_a_driver_that_hangs_holds_nobody_up(home: Home, driver: Driver) -> None:
@@ -132,16 +141,19 @@ def test_a_newcomer_that_takes_what_ours_need_is_told_apart(home: Home, driver: 
 def test_hosts_come_and_go_with_the_config(home: Home, driver: Driver, tmp_path: Path) -> None:
     with sshd(tmp_path / "sshd") as host:
         smi(host, *GPUS)
+        host.script("docker", DOCKER)
         path = f"{host.wrapper}{os.pathsep}{os.environ['PATH']}"
         configure(home, driver, path)
         with servers.server(home, servers.without_gateway, partial(hurried, driver.library)):
             wait_for(lambda: state(home) == "no_driver", "a look at this machine")
             configure(home, driver, path, f"[hosts.gpu1]\naddress = '{NAME}'\n")
             wait_for(lambda: state(home, "gpu1") == "ok", "a look at the host")
+            assert wait(lambda: stock(home, "gpu1")).images[0].size == 10_400_000_000
             (host.client.parent / "authorized").write_text("")
             host.hang_up()
             cut = wait(lambda: silent(home, "gpu1"))
             assert len(cut.look.gpus) == 2
+            assert stock(home, "gpu1") is not None, "what it had is kept"
             assert cut.answered_at is not None and cut.answered_at < cut.since <= cut.look.at
             configure(home, driver, path, "[hosts.gpu1]\nadress = 'typo'\n")
             configure(home, driver, path)

@@ -13,6 +13,7 @@ from tests.control.support import wait_for
 from tests.docker.daemon import Daemon
 from tests.docker.registry import registry
 from tests.docker.remote import NAME, Remote
+from tests.e2e.bill import is_billed_to_the_microsecond
 from tests.e2e.stoker import Stoker, installed
 
 SMALL = ("--ctx", "512", "--seqs", "2")
@@ -82,6 +83,11 @@ def test_a_container_answers_survives_the_server_and_is_started_again_when_kille
 
 
 @pytest.mark.timeout(240)
+def test_the_bill_of_a_container_whose_server_was_killed_twice(stoker: Stoker) -> None:
+    is_billed_to_the_microsecond(stoker, "--backend", "docker")
+
+
+@pytest.mark.timeout(240)
 def test_what_docker_refuses_is_told_by_its_cause(stoker: Stoker, docker_daemon: Daemon, tmp_path: Path) -> None:
     (tmp_path / "registry").mkdir()
     with registry(tmp_path / "registry", locked=True) as locked:
@@ -128,21 +134,21 @@ def test_a_host_that_is_cut_off_changes_nothing_and_is_taken_up_again(far: Stoke
     assert far.answers("far")
     before = instance(far, "far")
     docker_remote.cut()
-    wait_for(lambda: not far.json("ps")[0]["reachable"], "the host to be missed")
+    wait_for(lambda: not far.json("ps")[0]["reachable"], "the host to be missed", 60)
     assert far.json("ps")[0]["status"] == "UNREACHABLE"
-    assert "UNREACHABLE" in far.run("ask", "far", "hi", check=False).stderr
+    refused = far.run("ask", "far", "hi", check=False).stderr
+    assert f"NO_CAPACITY: `far` is UNREACHABLE: host {NAME} has not been reached since 20" in refused
+    for number in range(3):
+        words = ("/bin/sh", "-c", f"echo said meanwhile {number} >/proc/1/fd/1")
+        docker_remote.daemon.docker("exec", before["container"], *words)
     docker_remote.mend()
     wait_for(lambda: far.answers("far"), "the host to be back", 90)
     after = instance(far, "far")
-    assert {name: after[name] for name in ("attempt", "pid", "container", "endpoint")} == {
-        name: before[name] for name in ("attempt", "pid", "container", "endpoint")
-    }
+    unchanged = ("attempt", "pid", "container", "endpoint", "since")
+    assert {name: after[name] for name in unchanged} == {name: before[name] for name in unchanged}
     (attempt,) = far.home.attempts.iterdir()
-    raw = docker_remote.daemon.docker("logs", before["container"])
-    wait_for(lambda: _lines(attempt) >= len(raw.splitlines()), "the log to be whole")
+    wait_for(lambda: "said meanwhile 2\n" in (attempt / "head.log").read_text(), "the gap in the log to be filled", 60)
+    log = (attempt / "head.log").read_text().splitlines()
+    assert [line for line in log if "meanwhile" in line] == [f"said meanwhile {number}" for number in range(3)]
     far.run("rm", "far", "--yes", "--wait")
     assert docker_remote.daemon.docker("ps", "-aq") == ""
-
-
-def _lines(attempt: Path) -> int:
-    return len((attempt / "head.log").read_text().splitlines())

@@ -43,6 +43,24 @@ def test_what_the_hub_has_is_fetched_by_the_engine(engine: str) -> None:
     assert following(words, "--served-model-name") == ["demo"]
 
 
+def test_what_the_gpus_come_to_is_passed_unless_somebody_says_it() -> None:
+    words = command("vllm", model=HUB, gpus="0,1", share=0.6214)
+    assert following(words, "--tensor-parallel-size") == ["2"]
+    assert following(words, "--gpu-memory-utilization") == ["0.621"]
+    words = command("vllm", model=HUB, gpus="count=4", flags={"pipeline-parallel-size": "4"}, share=0.5)
+    assert "--tensor-parallel-size" not in words
+    words = command("vllm", model=HUB, gpus="0", flags={"gpu-memory-utilization": "0.3"}, share=0.5)
+    assert following(words, "--gpu-memory-utilization") == ["0.3"]
+    assert "--tensor-parallel-size" not in words
+    assert following(command("sglang", model=HUB, gpus="0,1", share=0.5), "--tp-size") == ["2"]
+    assert following(command("sglang", model=HUB, gpus="0,1", share=0.5), "--mem-fraction-static") == ["0.500"]
+
+
+def test_on_a_gpu_it_is_the_image_for_that() -> None:
+    assert any(word.endswith(":server-cuda") for word in command("llama.cpp", gpus="0"))
+    assert not any(word.endswith(":server-cuda") for word in command("llama.cpp"))
+
+
 def test_limits_gpus_and_the_host_are_in_it() -> None:
     words = command("vllm", model=HUB, gpus="0,1", memory_limit=1_000_000_000, host="gpu1", image="x/y:1")
     assert following(words, "--gpus") == ["device=0,1"]
@@ -61,7 +79,9 @@ def test_gpus_by_index_by_count_or_all() -> None:
     assert gpu_choice("all") == (("all",), None)
     assert gpu_choice("count=2") == ((), 2)
     assert gpu_choice("0,GPU-1a2b") == (("0", "GPU-1a2b"), None)
-    for wrong in ("none", "0,", "count=0", "0;1", "-1"):
+    for slices in (("MIG-c7384736-a75d-5afc-978f-d2f1294409fd",), ("MIG-GPU-1a2b/1/0", "1")):
+        assert gpu_choice(",".join(slices)) == (slices, None)
+    for wrong in ("none", "0,", "count=0", "0;1", "-1", "0,all", "MIG-GPU-1a2b/1/0/../x", "MIG-"):
         with pytest.raises(StokerError, match="CONFIG_INVALID"):
             gpu_choice(wrong)
 

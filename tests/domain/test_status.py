@@ -15,13 +15,14 @@ class Replica:
     state: State
     phase: Phase
     failure_code: str | None = None
+    failure_evidence: str | None = None
     retry_at: int | None = None
     unreachable_since: int | None = None
 
 
 def at(phase: Phase, code: str | None = None, retry: int | None = None, *, unreachable: bool = False) -> Replica:
     (state,) = (state for state, phases in PHASES.items() if phase in phases)
-    return Replica(state, phase, code, retry, 1 if unreachable else None)
+    return Replica(state, phase, code, None, retry, 1 if unreachable else None)
 
 
 SERVING, STOPPED = at(Phase.SERVING), at(Phase.BY_USER)

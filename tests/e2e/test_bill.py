@@ -1,19 +1,15 @@
 """The bill of a real engine: right to the microsecond whatever is killed, and the end of what is not paid for."""
 
-import json
-import os
-import signal
 from collections.abc import Iterator
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from app.domain.money import HOUR_US, MICRO
+from app.domain.money import MICRO
 from app.store import read
 from tests.control.support import engines, wait_for
+from tests.e2e.bill import billing, charges, is_billed_to_the_microsecond, kill_server
 from tests.e2e.stoker import Stoker, installed
 
 
@@ -23,45 +19,8 @@ def stoker(tmp_path: Path) -> Iterator[Stoker]:
         yield stoker
 
 
-def billing(stoker: Stoker, **settings: str) -> None:
-    """Write `[billing]` of the config."""
-    lines = [f'{name} = "{value}"' for name, value in settings.items()]
-    stoker.home.state.joinpath("config.toml").write_text("\n".join(["[billing]", *lines, ""]))
-
-
-def charges(stoker: Stoker) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = stoker.json("ledger", "--kind", "charge", "--last", "1000")
-    return found
-
-
 def test_the_bill_of_an_engine_whose_server_was_killed_twice(stoker: Stoker) -> None:
-    billing(stoker, hour="7200.50")
-    refused = stoker.run("launch", "smollm2", "--name", "demo", check=False)
-    assert "BILLING_BELOW_MINIMUM: An hour costs 7200.50 USD, 7200.50 is missing" in refused.stderr
-    stoker.run("topup", "20000")
-    stoker.launch()
-    engine = stoker.engine()
-    for _ in range(2):
-        assert stoker.answers()
-        server = stoker.pid("server")
-        os.kill(server, signal.SIGKILL)
-        wait_for(partial(_is_another, stoker, server), "another server")
-        wait_for(lambda: stoker.json("status")["server"] == "running", "the server to serve")
-    assert stoker.engine() == engine
-    stoker.run("stop", "demo", "--wait")
-    with read.reading(stoker.home.store) as connection:
-        (attempt,) = connection.execute("SELECT * FROM attempts").fetchall()
-    told = json.loads((stoker.home.attempts / attempt["id"] / "exit.json").read_text())
-    assert attempt["ended_boot_us"] == told["boot_us"]
-    rows = charges(stoker)
-    used = sum(row["quantity"] for row in rows)
-    # Between two clocks that started apart there are microseconds; a second would be an interval lost or doubled.
-    assert abs(used - (told["at"] - attempt["ready_at"])) < MICRO
-    assert all(a["ends"] == b["starts"] for a, b in pairwise(rows))
-    assert -sum(row["amount_micro"] for row in rows) == 7_200_500_000 * used // HOUR_US
-    balance = stoker.json("balance")
-    assert balance["balance_micro"] == 20_000 * MICRO + sum(row["amount_micro"] for row in rows)
-    assert stoker.json("ledger", "verify")["ok"]
+    is_billed_to_the_microsecond(stoker)
 
 
 def test_a_cap_that_is_reached_stops_the_engine_and_says_why(stoker: Stoker) -> None:
@@ -80,5 +39,35 @@ def test_a_cap_that_is_reached_stops_the_engine_and_says_why(stoker: Stoker) -> 
     assert stoker.json("ledger", "verify")["ok"]
 
 
-def _is_another(stoker: Stoker, killed: int) -> bool:
-    return stoker.pid("server") != killed
+def test_a_flex_deployment_is_billed_for_the_seconds_of_its_use(stoker: Stoker) -> None:
+    billing(stoker, hour="3600", plan="pro")
+    stoker.run("topup", "10000")
+    refused = stoker.run("launch", "smollm2", "--name", "demo", check=False)
+    assert "PLAN_LIMIT: The plan `pro` has no active deployments" in refused.stderr
+    stoker.launch("demo", "--mode", "flex")
+    assert stoker.answers()
+    assert stoker.answers()
+    wait_for(lambda: len(_answered(stoker)) == 2, "both requests to be in the store")
+    kill_server(stoker)  # the next one bills as it begins
+    wait_for(partial(_billed, stoker), "both requests to be billed")
+    used = sum(_answered(stoker))
+    found = charges(stoker)
+    assert sum(row["quantity"] for row in found) == used
+    assert -sum(row["amount_micro"] for row in found) == used
+    shown = [stoker.json("ledger", "entry", str(row["id"])) for row in found]
+    assert sum(len(entry["requests"]) for entry in shown) == 2
+    assert "demo-a" in stoker.run("ledger", "entry", str(found[0]["id"])).stdout
+    balance = stoker.json("balance")
+    assert balance["balance_micro"] == 10_000 * MICRO - used
+    assert balance["held_micro"] == 3_600 * MICRO - used
+    assert stoker.json("ledger", "verify")["ok"]
+
+
+def _answered(stoker: Stoker) -> list[int]:
+    """How long each request took that was answered, in microseconds."""
+    with read.reading(stoker.home.store) as connection:
+        return [row[0] for row in connection.execute("SELECT duration_us FROM requests WHERE status = 200")]
+
+
+def _billed(stoker: Stoker) -> bool:
+    return sum(int(row["note"].split()[0]) for row in charges(stoker)) == 2

@@ -158,6 +158,18 @@ async def well(engine: Engine, call: Call) -> None:
         call.answer({"object": "chat.completion", "choices": [{"index": 0, "message": message}], "usage": usage})
 
 
+async def unending(engine: Engine, call: Call) -> None:
+    """As Transformers: end a stream in good order, without saying so."""
+    if not call.body.get("stream"):
+        await well(engine, call)
+        return
+    call.head(200, "text/event-stream")
+    for word in engine.words:
+        call.delta(word)
+    call.usage(len(engine.words))
+    call.chunk(b"")
+
+
 async def wait(engine: Engine, call: Call) -> None:
     """Answer when the test says so."""
     while not engine.gate.is_set():  # noqa: ASYNC110 # it is opened by another thread
@@ -299,6 +311,7 @@ _VLLM = (
 
 BEHAVIOURS: dict[str, Handler] = {
     "": well,
+    "unending": unending,
     "wait": wait,
     "drip": drip,
     "flood": flood,

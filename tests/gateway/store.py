@@ -62,10 +62,13 @@ class Store:
         value: int = self.rows("SELECT value FROM generations WHERE name = 'edge'")[0]["value"]
         return value
 
-    def deployment(self, name: str = "demo", *, context: int = 4096, seqs: int = 4, wish: str = "running") -> str:
+    def deployment(
+        self, name: str = "demo", *, context: int = 4096, seqs: int = 4, wish: str = "running",
+        engine: str = "llama.cpp",
+    ) -> str:  # fmt: skip
         """A deployment with one variant; its id."""
         deployment_id, variant_id = ulid(), ulid()
-        spec = VariantSpec(ModelRef(name, "file", f"/models/{name}.gguf"), "llama.cpp", "process", context, seqs, "f16")
+        spec = VariantSpec(ModelRef(name, "file", f"/models/{name}.gguf"), engine, "process", context, seqs, "f16")
         with self.writing() as connection:
             _insert(
                 connection, "deployments", id=deployment_id, name=name, wish=wish, wish_at=_now(), replicas=1,

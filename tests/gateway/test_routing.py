@@ -168,11 +168,14 @@ def test_a_failed_deployment_names_the_failure_at_once(own_edge: Edge) -> None:
 
 
 def test_unreachable_replicas_get_nothing(own_edge: Edge) -> None:
-    own_edge.store.execute("UPDATE instances SET unreachable_since = 1")
+    own_edge.store.execute("UPDATE instances SET unreachable_since = 1000000000, backend = 'docker@gpu1'")
     own_edge.settle()
     refused = own_edge.post()
     detail = error(refused)["detail"]
-    assert isinstance(detail, dict) and detail["replicas"] == [{"id": own_edge.instance, "reason": "unreachable"}]
+    missing = "host gpu1 has not been reached since 1970-01-01 00:16:40 UTC"
+    assert isinstance(detail, dict)
+    assert detail["replicas"] == [{"id": own_edge.instance, "reason": f"unreachable: {missing}"}]
+    assert str(error(refused)["message"]).startswith(f"`demo` is UNREACHABLE: {missing}.")
 
 
 def test_a_replica_that_refuses_connections_is_left_alone_for_a_while(own_edge: Edge, other: Engine) -> None:

@@ -49,6 +49,25 @@ def test_embeddings_count_their_input(edge: Edge) -> None:
     expect(edge, edge.post("/v1/embeddings"), tokens_in=PROMPT_TOKENS, tokens_out=0, estimated=0)
 
 
+def test_a_stream_says_that_it_is_through_where_the_engine_does_not(edge: Edge) -> None:
+    response = edge.post(stream=True, user="unending")
+    assert text(response) == list(WORDS)
+    assert response.text.endswith("data: [DONE]\n\n")
+    expect(edge, response, **EXACT, stream=1)
+
+
+def test_an_engine_that_knows_no_names_is_told_none(edge: Edge) -> None:
+    """Transformers serves only what it was started for, and refuses every other name."""
+    nameless = edge.store.deployment("nameless", engine="transformers")
+    edge.store.instance(nameless, edge.engine.url, secret="engine-key")
+    edge.settle()
+    assert edge.post(model="nameless").status_code == 200
+    assert "model" not in edge.engine.calls[-1].body
+    assert edge.post().status_code == 200
+    assert edge.engine.calls[-1].body["model"] == "demo"
+    edge.store.execute("UPDATE deployments SET gone_at = 1 WHERE id = ?", nameless)
+
+
 def test_usage_is_hidden_from_who_did_not_ask(edge: Edge) -> None:
     response = edge.post(stream=True)
     assert edge.engine.calls[-1].body["stream_options"] == {"include_usage": True}

@@ -5,7 +5,8 @@
      down                           the driver is installed and not running
      gpu UUID TOTAL USED UTIL TEMP MILLIWATTS MAJOR MINOR NAME    MiB, in order of index; a minus is "not supported"
      lost INDEX                     that GPU is lost
-     holder INDEX PID MIB           MiB -1 is "not available"
+     slice INDEX UUID TOTAL USED NAME   a part (MIG device) of that GPU, in order; it tells its memory and no more
+     holder INDEX PID MIB [SLICE]   MiB -1 is "not available"
      xid INDEX CODE                 an event, told once for every set that listens
      mig INDEX MODE, ecc INDEX COUNT
      hang                           every call waits until the line is gone                                        */
@@ -16,18 +17,19 @@
 #include <unistd.h>
 
 #define MOST 16
+#define SLICES 64
 #define MIB 1048576ull
-enum { OK = 0, NOT_SUPPORTED = 3, INVALID = 2, SIZE = 7, DRIVER_DOWN = 9, TIMEOUT = 10, NO_LIBRARY = 12, LOST = 15 };
+enum { OK = 0, INVALID = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6, SIZE = 7, DRIVER_DOWN = 9, TIMEOUT = 10, NO_LIBRARY = 12, LOST = 15 };
 
-typedef struct { char uuid[96], name[96]; long long total, used, util, temp, power, major, minor, mig, ecc; int lost; } Gpu;
-typedef struct { int gpu; unsigned pid; long long mib; } Process;
+typedef struct { char uuid[96], name[96]; long long total, used, util, temp, power, major, minor, mig, ecc; int lost, whole; } Gpu;
+typedef struct { int gpu, slice; unsigned pid; long long mib; } Process;
 typedef struct { unsigned pid; unsigned long long bytes; unsigned gi, ci; } ProcessInfo;
 typedef struct { void *device; unsigned long long type, data; unsigned gi, ci; } Event;
 
-static Gpu gpus[MOST];
+static Gpu gpus[MOST + SLICES]; /* whole ones, and from MOST on slices of them */
 static Process holders[64];
-static int gpu_count, holder_count, down, xid_gpu[64], xid_code[64], xid_count, xids_told;
-static char driver[80], handles[MOST];
+static int gpu_count, slice_count, holder_count, down, xid_gpu[64], xid_code[64], xid_count, xids_told;
+static char driver[80], handles[MOST + SLICES];
 static int cuda;
 
 static int load(void) {
@@ -36,7 +38,7 @@ static int load(void) {
     char line[512];
     int hang = 0;
     if (!file) return NO_LIBRARY;
-    gpu_count = holder_count = down = xid_count = 0;
+    gpu_count = slice_count = holder_count = down = xid_count = 0;
     while (fgets(line, sizeof line, file)) {
         Gpu *gpu = &gpus[gpu_count];
         int index;
@@ -50,6 +52,12 @@ static int load(void) {
                    &gpu->temp, &gpu->power, &gpu->major, &gpu->minor, &at);
             snprintf(gpu->name, sizeof gpu->name, "%s", line + at);
             gpu_count++;
+        } else if (!strncmp(line, "slice ", 6) && slice_count < SLICES) {
+            int at = 0;
+            gpu = &gpus[MOST + slice_count++];
+            *gpu = (Gpu){.util = -1, .temp = -1, .power = -1, .major = -1, .mig = -1, .ecc = -1};
+            sscanf(line, "slice %d %95s %lld %lld %n", &gpu->whole, gpu->uuid, &gpu->total, &gpu->used, &at);
+            snprintf(gpu->name, sizeof gpu->name, "%s", line + at);
         } else if (sscanf(line, "driver %79s %d", driver, &cuda) == 2) {
         } else if (!strcmp(line, "down")) { down = 1;
         } else if (!strcmp(line, "hang")) { hang = 1;
@@ -61,7 +69,8 @@ static int load(void) {
             xid_code[xid_count++] = (int)value;
         } else if (!strncmp(line, "holder ", 7) && holder_count < 64) {
             Process *process = &holders[holder_count++];
-            sscanf(line, "holder %d %u %lld", &process->gpu, &process->pid, &process->mib);
+            process->slice = -1;
+            sscanf(line, "holder %d %u %lld %d", &process->gpu, &process->pid, &process->mib, &process->slice);
         }
     }
     fclose(file);
@@ -72,9 +81,16 @@ static int load(void) {
 static int find(void *device, Gpu **gpu) {
     int code = load(), index = (int)((char *)device - handles);
     if (code) return code;
-    if (index < 0 || index >= gpu_count) return INVALID;
+    if (index < 0 || index >= (index < MOST ? gpu_count : MOST + slice_count)) return INVALID;
     *gpu = &gpus[index];
     return (*gpu)->lost ? LOST : OK;
+}
+
+/* The n-th slice of a GPU, as its place among `gpus`; 0 if it has fewer. */
+static int nth(const Gpu *gpu, int n) {
+    for (int i = MOST; i < MOST + slice_count; i++)
+        if (&gpus[gpus[i].whole] == gpu && n-- == 0) return i;
+    return 0;
 }
 
 #define ASK(device) Gpu *gpu; int code = find(device, &gpu); if (code) return code
@@ -121,13 +137,20 @@ int nvmlDeviceGetTotalEccErrors(void *device, unsigned type, unsigned counter, u
     TELL(out, gpu->ecc);
 }
 int nvmlDeviceGetMigMode(void *device, unsigned *current, unsigned *pending) { ASK(device); *pending = 0; TELL(current, gpu->mig); }
+int nvmlDeviceGetMaxMigDeviceCount(void *device, unsigned *count) { ASK(device); *count = gpu->mig < 0 ? 0 : 7; return OK; }
+int nvmlDeviceGetMigDeviceHandleByIndex(void *device, unsigned number, void **slice) {
+    ASK(device);
+    int found = nth(gpu, (int)number);
+    *slice = &handles[found];
+    return found ? OK : NOT_FOUND;
+}
 
 static int list(void *device, unsigned *room, ProcessInfo *out) {
     unsigned found = 0;
     ASK(device);
-    if (gpu->util < 0) return NOT_SUPPORTED; /* a vGPU tells neither its load nor its processes */
+    if (gpu->util < 0 && gpu < &gpus[MOST]) return NOT_SUPPORTED; /* a vGPU tells neither its load nor its processes */
     for (int i = 0; i < holder_count; i++)
-        if (&gpus[holders[i].gpu] == gpu) {
+        if (&gpus[holders[i].gpu] == gpu || (holders[i].slice >= 0 && &gpus[nth(&gpus[holders[i].gpu], holders[i].slice)] == gpu)) {
             if (out && found < *room)
                 out[found] = (ProcessInfo){holders[i].pid, holders[i].mib < 0 ? ~0ull : holders[i].mib * MIB, ~0u, ~0u};
             found++;

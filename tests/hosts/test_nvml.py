@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.domain.gpus import Gpu
+from app.domain.gpus import Gpu, HostLook
 from app.hosts.nvml import Nvml
 from tests.hosts.stub import H100, L40S, MIB, Driver
 
@@ -122,7 +122,12 @@ def test_what_a_gpu_does_not_tell_is_left_open_field_by_field(
 ) -> None:
     driver.set(line)
     (gpu,) = nvml.look().gpus
-    assert {name for name in Gpu.__slots__ if getattr(gpu, name) is None} == missing | {"ecc_errors", "mig", "xid"}
+    assert {name for name in Gpu.__slots__ if getattr(gpu, name) is None} == missing | {
+        "ecc_errors",
+        "mig",
+        "xid",
+        "slice",
+    }
 
 
 def test_a_gpu_in_slices_and_processes_of_which_nothing_is_known(driver: Driver, nvml: Nvml) -> None:
@@ -133,6 +138,29 @@ def test_a_gpu_in_slices_and_processes_of_which_nothing_is_known(driver: Driver,
     assert gpu.holders is not None
     (holder,) = gpu.holders
     assert (holder.pid, holder.bytes, holder.user, holder.command, holder.since) == (nobody, None, None, "", None)
+
+
+def test_each_slice_is_an_entry_of_its_own_with_its_memory_and_holders(
+    driver: Driver, nvml: Nvml, stranger: "subprocess.Popen[str]"
+) -> None:
+    driver.set(
+        H100,
+        "mig 0 1",
+        "slice 0 MIG-c7384736-a75d-5afc-978f-d2f1294409fd 9984 512 NVIDIA H100 80GB HBM3 MIG 1g.10gb",
+        "slice 0 MIG-a28ad590-3fda-56dd-84fc-0a0b96edc58d 40448 0 NVIDIA H100 80GB HBM3 MIG 3g.40gb",
+        f"holder 0 {stranger.pid} 500 0",
+        "holder 0 4194305 -1",
+        L40S,
+    )
+    whole, first, second, other = nvml.look().gpus
+    assert [gpu.place for gpu in (whole, first, second, other)] == ["0", "0:0", "0:1", "1"]
+    assert (whole.mig, [holder.pid for holder in whole.holders or ()]) == (True, [4194305])
+    assert (first.uuid[:12], first.name) == ("MIG-c7384736", "NVIDIA H100 80GB HBM3 MIG 1g.10gb")
+    assert (first.vram_total, first.vram_used, first.vram_free) == (9984 * MIB, 512 * MIB, 9472 * MIB)
+    assert [(holder.pid, holder.bytes) for holder in first.holders or ()] == [(stranger.pid, 500 * MIB)]
+    assert (first.capability, first.utilization, first.temperature_c, first.power_mw) == ("9.0", None, None, None)
+    assert (second.vram_free, second.holders) == (40448 * MIB, ())
+    assert HostLook.from_json(nvml.look().to_json()).gpus[1] == first
 
 
 def test_what_a_driver_says_is_cleaned(driver: Driver, nvml: Nvml) -> None:

@@ -37,7 +37,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[model_hub.M
             "huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE",
             serving.url + "/{repo_id}/resolve/{revision}/{filename}",
         )
-        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
         yield serving
 
 

@@ -43,7 +43,7 @@ def test_an_engine_that_is_not_installed_is_refused(home: Home, tmp_path: Path) 
     shipped = (Path(__file__).parents[2] / "assets/engines.toml").read_text()
     own = shipped.replace('["llama.cpp"', '["other"').replace('"xllamacpp"', '"no_such_engine_anywhere"')
     (home.config / "engines.toml").write_text(own)
-    plan = plan_launch(Options(model="smollm2", engine="other"), home, load_presets(home), ())
+    plan = plan_launch(Options(model="smollm2", engine="other", backend="process"), home, load_presets(home), ())
     assert plan.failure is not None
     assert (plan.failure.name, plan.failure.code) == ("engine", "ENTRYPOINT_MISSING")
     assert plan.command == ()

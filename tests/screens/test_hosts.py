@@ -7,6 +7,7 @@ import pytest
 from rich.cells import cell_len
 
 from app.domain.gpus import Gpu, Holder, HostFacts, HostLook, Reserve
+from app.domain.stock import Disk, Image, Kept, Stock
 from app.store import hosts, tables, telemetry
 from app.store.write import Store
 from tests.screens.support import HOSTILE, HOUR, MINUTE, SECOND, Scribe, serving
@@ -48,6 +49,26 @@ def busy(scribe: Scribe) -> HostFacts:
     return HostFacts("local", look, reserves, now - 3 * HOUR - MINUTE, now)
 
 
+def stocked(scribe: Scribe) -> None:
+    """What two of the hosts have in store."""
+    vllm = Image("sha256:" + "a1" * 32, 10_400_000_000, ("vllm/vllm-openai:v0.11.0",), "sha256:" + "4f" * 32)
+    ours = Image("sha256:" + "b2" * 32, 170_688_112, ("localhost/stoker/llama.cpp:latest",))
+    other = Image("sha256:" + "c3" * 32, 77_900_000, ("ubuntu:24.04", f"team/{HOSTILE}:1"))
+    weights = (
+        Kept("Qwen/Qwen3-8B", "hub cache", 16_400_000_000),
+        Kept("SmolLM2-135M-Instruct.Q4_1.gguf", "volume", 98_360_000),
+        Kept(HOSTILE, "hub cache", None),
+    )
+    disks = (Disk("weights", 2 * 10**12, 61 * 10**9), Disk("images", 5 * 10**11, 2 * 10**11))
+    here = Stock(scribe.now - 130 * SECOND, "28.2.2", "", (vllm, ours, other), weights, disks)
+    bare = Stock(scribe.now - 130 * SECOND, None, "There is no `docker` on this host.", disks=disks[1:])
+    store = Store(scribe.home.store)
+    for name, stock in (("local", here), ("laptop", bare)):
+        with store.write() as session:
+            telemetry.record_stock(session, name, stock)
+    store.close()
+
+
 def several(scribe: Scribe) -> None:
     """Hosts of every kind."""
     serving(scribe)
@@ -62,6 +83,7 @@ def several(scribe: Scribe) -> None:
     write(scribe, HostFacts("gpu2", down, {}, now - 150 * SECOND, now))
     bare = HostLook("no_driver", now, detail="There is no NVIDIA driver on this host: it has no `nvidia-smi`.")
     write(scribe, HostFacts("laptop", bare, {}, now - 150 * SECOND, now))
+    stocked(scribe)
     scribe.up()
 
 
@@ -83,6 +105,31 @@ def test_what_hosts_have_and_who_holds_it(tmp_path: Path, size: tuple[int, int])
 
 
 @pytest.mark.parametrize("size", SIZES)
+def test_what_hosts_have_in_store_is_on_tabs_of_its_own(tmp_path: Path, size: tuple[int, int]) -> None:
+    with Scribe(tmp_path) as scribe:
+        several(scribe)
+
+        async def scene(person: Person) -> None:
+            await person.presses("7")
+            await person.sees("H100")
+            await person.presses("tab")
+            await person.sees("vllm/vllm-openai:v0.11.0", "10.4 GB", "4f4f4f4f4f4f", "sglang", "to pull")
+            await person.sees("1 other image, 77.9 MB", "not looked through yet", "no Docker: There is no")
+            await person.looks(f"engines-{size[0]}")
+            await person.presses("right")
+            await person.sees("Qwen/Qwen3-8B", "16.4 GB", "hub cache", "disk for weights: 61.0 GB free of 2.0 TB")
+            assert not any(set(line) & FORBIDDEN for line in lines_of(person.app))
+            assert all(cell_len(line) <= size[0] for line in lines_of(person.app))
+            await person.looks(f"weights-{size[0]}")
+            await person.presses("shift+tab")
+            await person.sees("vllm/vllm-openai")
+            await person.presses("left")
+            await person.sees("H100")
+
+        visit(scribe.home, scene, size)
+
+
+@pytest.mark.parametrize("size", SIZES)
 def test_the_fleet_has_a_line_a_host_and_names_the_newcomer(tmp_path: Path, size: tuple[int, int]) -> None:
     with Scribe(tmp_path) as scribe:
         several(scribe)
@@ -91,6 +138,26 @@ def test_the_fleet_has_a_line_a_host_and_names_the_newcomer(tmp_path: Path, size
             await person.sees("STATUS", "takes 2.0 GiB of what chat needs on local:0", "python (pid 4121, alice)")
             await person.sees("92%  71°C", "1 free", "2 lost", "gpu1  ? unreachable")
             assert all(cell_len(line) <= size[0] for line in lines_of(person.app))
+
+        visit(scribe.home, scene, size)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_what_hosts_offer_and_cost_is_on_the_last_tab(tmp_path: Path, size: tuple[int, int]) -> None:
+    with Scribe(tmp_path) as scribe:
+        several(scribe)
+        host = '[hosts.{}]\naddress = "ada@{}"\nregion = "eu"\ntier = "secure"\nprice = "{}"\n'
+        config = host.format("gpu1", "gpu1", "0.60") + host.format("gpu9", "gpu9", "0.25")
+        (scribe.home.config / "config.toml").write_text(config)
+
+        async def scene(person: Person) -> None:
+            await person.presses("7")
+            await person.sees("H100")
+            await person.presses("shift+tab")
+            await person.sees("PER HOUR", "process", "docker@gpu1", "1 × NVIDIA L40S", "secure  0.60", "secure  0.25")
+            assert all(cell_len(line) <= size[0] for line in lines_of(person.app))
+            await person.presses("tab")
+            await person.sees("H100")
 
         visit(scribe.home, scene, size)
 

@@ -1,17 +1,21 @@
 """The Ledger screen: what is left, what was spent by day, every entry; money in, and back out as a file."""
 
+import re
 import time
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from app.boot import instant
+from app.control import meter
 from app.domain.money import DAY_US, MICRO, Price
+from app.screens.base import TABS
 from app.settings import Home
 from app.store.ledger import Book, Draft, charge_moves, top_up
 from app.store.tables import Attempt, Meter
 from app.store.write import Store
-from tests.screens.support import HOUR, Scribe
+from tests.screens.support import HOUR, MINUTE, SECOND, Scribe
 from tests.screens.talking import Person, visit
 from tests.widgets.support import LARGE, SMALL
 
@@ -36,16 +40,14 @@ def spend(home: Home, deployments: list[str], entries: int) -> None:
             book.post(draft)
 
 
-def costly(scribe: Scribe, price: int = 600_000) -> tuple[str, str]:
-    """A deployment that runs at a price; it and its attempt."""
+def costly(scribe: Scribe, price: int = 600_000, since: int = 4 * HOUR) -> tuple[str, str]:
+    """A deployment that has run at a price for so long; it and its attempt."""
     demo = scribe.deployment("demo")
     attempt = scribe.attempt(scribe.instance(demo))
     with closing(Store(scribe.home.store)) as store, store.write() as session:
-        from app.boot import instant
-
         now = instant()
         row = session.get_one(Attempt, attempt)
-        row.ready_at = scribe.now - 4 * HOUR
+        row.ready_at = scribe.now - since
         session.add(row)
         session.add(
             Meter(
@@ -80,6 +82,35 @@ def test_it_shows_what_is_left_what_was_spent_and_every_entry(tmp_path: Path, si
         visit(scribe.home, scene, size)
 
 
+@pytest.mark.parametrize("size", SIZES)
+def test_the_ledger(tmp_path: Path, size: tuple[int, int]) -> None:
+    with Scribe(tmp_path) as scribe:
+        scribe.up()
+        # So cheap, and so far from the next cent, that what runs up meanwhile is not seen.
+        demo, attempt = costly(scribe, 60_000, 4 * 24 * HOUR + HOUR // 2)
+        names = {"demo": demo, "coder": scribe.deployment("coder"), "bot": scribe.deployment("bot")}
+        with closing(Store(scribe.home.store)) as store, store.write() as session:
+            book = Book(session, scribe.now - 6 * DAY_US)
+            top_up(book, 60 * MICRO + 5_000, "ada")
+            for n, (name, amount) in enumerate(
+                [("demo", 600), ("coder", 350), ("demo", 420), ("bot", 90), ("demo", 8)]
+            ):
+                book.now = scribe.now - (4 - n) * DAY_US
+                us = amount * MICRO // 100 * HOUR // 600_000
+                moves = charge_moves(book, names[name], amount * MICRO // 100)
+                draft = Draft(
+                    "charge", f"c{n}", moves, "server", names[name], attempt if name == "demo" else None,
+                    quantity=us, unit="us", price=600_000, starts=book.now - us, ends=book.now, estimated=name == "bot",
+                )  # fmt: skip
+                book.post(draft)
+
+        async def scene(person: Person) -> None:
+            await person.presses("5")
+            await person.looks(f"ledger-{size[0]}")
+
+        visit(scribe.home, scene, size)
+
+
 def test_a_day_can_be_listed_by_itself(tmp_path: Path) -> None:
     with Scribe(tmp_path) as scribe:
         scribe.up()
@@ -108,20 +139,69 @@ def test_what_costs_without_being_used_is_said_with_what_would_end_it(tmp_path: 
         visit(scribe.home, scene)
 
 
-@pytest.mark.parametrize(("left", "shown"), [(10 * MICRO, "16 h"), (MICRO // 2, "50 m"), (MICRO // 10, "10 m")])
-def test_every_screen_says_what_is_left_where_money_is_in_use(tmp_path: Path, left: int, shown: str) -> None:
+def test_a_flex_entry_leads_to_the_requests_that_it_is_for(tmp_path: Path) -> None:
+    with Scribe(tmp_path) as scribe:
+        scribe.up()
+        demo = scribe.deployment("demo", {"price": Price(token_in=MICRO, token_out=MICRO, basis="token")})
+        instance = scribe.instance(demo)
+        scribe.requests(demo, instance, scribe.attempt(instance), [(3 * SECOND, 9), (2 * SECOND, 9)])
+        with closing(Store(scribe.home.store)) as store, store.write() as session:
+            meter.tick(session, instant(), {})
+
+        async def scene(person: Person) -> None:
+            await person.presses("5")
+            await person.sees("318 tokens", "-0.000318")
+            await person.presses("enter")
+            await person.sees("Entry 1", "2 requests", "r its requests")
+            await person.presses("r")
+            await person.sees("Requests of entry 1", "31 + 128", "demo-a")
+            await person.presses("enter")
+            await person.sees("● 200", "costs 0.000159")
+
+        visit(scribe.home, scene)
+
+
+def test_what_was_stopped_and_is_still_held_is_said(tmp_path: Path) -> None:
+    with Scribe(tmp_path) as scribe:
+        scribe.up()
+        _, attempt = costly(scribe)
+        with closing(Store(scribe.home.store)) as store, store.write() as session:
+            row = session.get_one(Attempt, attempt)
+            row.stop_at = scribe.now - 5 * MINUTE
+            session.add(row)
+
+        async def scene(person: Person) -> None:
+            await person.presses("5")
+            await person.sees("demo: stopped 5 m", "still held by process at 0.60/h", "stoker show demo")
+
+        visit(scribe.home, scene)
+
+
+@pytest.mark.parametrize(
+    ("left", "shown", "size"),
+    [
+        (10 * MICRO, r"1[56] h .*left", LARGE),
+        (MICRO // 2, r" 4\d m .*left", SMALL),
+        (MICRO // 10, r" \d m .*left", SMALL),
+        (0, "nothing left", LARGE),
+    ],
+)
+def test_every_screen_says_what_is_left_where_money_is_in_use(
+    tmp_path: Path, left: int, shown: str, size: tuple[int, int]
+) -> None:
     with Scribe(tmp_path) as scribe:
         scribe.up()
         costly(scribe)
         with closing(Store(scribe.home.store)) as store, store.write() as session:
-            top_up(Book(session, scribe.now), left + MICRO // 1000, "ada")
+            top_up(Book(session, scribe.now), max(1, left), "ada")
 
         async def scene(person: Person) -> None:
-            await person.sees(shown, "0.60/h")
-            await person.presses("6")
-            await person.sees(shown, "0.60/h")
+            await person.sees("demo")
+            for _, name in TABS:
+                person.app.go(name, "demo")
+                await person.waits(lambda: re.search(rf"0\.60/h .*{shown}", person.screen.partition("\n")[0]))
 
-        visit(scribe.home, scene)
+        visit(scribe.home, scene, size)
 
 
 def test_the_fleet_says_what_each_costs_where_something_has_a_price(tmp_path: Path) -> None:

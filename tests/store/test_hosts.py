@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from app.domain.gpus import Gpu, Holder, HostFacts, HostLook, Reserve
+from app.domain.gpus import Gpu, Holder, HostFacts, HostLook, Ours, Reserve
 from app.settings import Home
 from app.store import hosts, telemetry
 from app.store.read import reading
@@ -73,10 +73,14 @@ def test_hosts_that_were_taken_out_are_forgotten(home: Home) -> None:
 def test_what_is_ours_and_what_is_wanted(home: Home) -> None:
     launch(home, "chat")
     with reading(home.store) as connection:
-        assert hosts.wanted(connection) == {"chat"}
-        assert hosts.our_processes(connection) == {}
+        (variant,) = (row["id"] for row in connection.execute("SELECT id FROM variants"))
+        assert hosts.wanted(connection) == {"chat": variant}
+        assert hosts.ours(connection) == {}
     set_instance(home, add(home, "here", "running", "serving"), pid=7)
-    set_instance(home, add(home, "there", "running", "serving"), pid=7, backend="docker@gpu1")
+    set_instance(home, add(home, "there", "running", "serving"), pid=7, container="3f2a9c0d1e4b", backend="docker@gpu1")
     set_instance(home, add(home, "over", "stopped", "by_user"), pid=8)
     with reading(home.store) as connection:
-        assert hosts.our_processes(connection) == {"local": {7: "here"}, "gpu1": {7: "there"}}
+        assert hosts.ours(connection) == {
+            "local": Ours({7: "here"}),
+            "gpu1": Ours({7: "there"}, {"3f2a9c0d1e4b": "there"}),
+        }

@@ -51,6 +51,8 @@ BAD = {
         VALUES (3, 1, 'topup', 'topup:b', 1, 'eve', 1, zeroblob(32))""",
     "a posting behind its entry": "INSERT INTO postings VALUES (2, 'available', 5)",
     "a posting without an entry": "INSERT INTO postings VALUES (3, 'available', 5)",
+    "memory of a GPU that has none": "UPDATE reservations SET total = 0",
+    "a placement that does not parse": "UPDATE attempts SET placement = 'there'",
     "a meter that runs backwards": "UPDATE meters SET carried = -1",
     "a variant that is changed": "UPDATE variants SET spec = '{}'",
     "a variant that is dropped": "DELETE FROM variants",

@@ -1,0 +1,1 @@
+"""Real engines that not every machine has: skipped, with the reason, where they are not installed."""
