@@ -16,7 +16,7 @@ from app.domain.facts import Deployment
 from app.domain.usage import Bill
 from app.store import tables
 from app.store.ledger import Book, Draft, charge_moves, held, release
-from app.store.purse import price_of
+from app.store.purse import placed_at, price_of
 from app.store.tables import Account, Attempt, Instance, Meter, TokenMeter
 from app.store.usage import unbilled, use_key
 
@@ -44,7 +44,7 @@ def follow(session: Session, deployments: Iterable[str], now: Instant) -> None:
     ids = list(deployments)
     book = Book(session, now.at)
     for attempt, instance in _unmetered(session, ids):
-        price = price_of(session, instance.variant_id)
+        price = price_of(session, instance.variant_id).placed(placed_at(attempt))
         since = attempt.started_at if price.from_start else attempt.ready_at
         if price.by_idle_hour and since is not None:
             boot_us = max(0, now.boot_us - max(0, now.at - since))

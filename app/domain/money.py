@@ -5,7 +5,7 @@ leaves over is carried to the next one, so that a bill of a thousand parts is th
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from app.domain.text import safe
@@ -92,6 +92,10 @@ class Price:
     def by_idle_hour(self) -> int:
         """What a replica costs an hour for being there, used or not."""
         return self.hour if self.basis == "second" else 0
+
+    def placed(self, hour: int | None) -> "Price":
+        """The same for a replica that was placed where an hour costs `hour`; this one for None."""
+        return self if hour is None else replace(self, hour=hour)
 
     @property
     def free(self) -> bool:

@@ -30,8 +30,9 @@ class Slot:
 class Offer:
     """What a host could give. `host` is None for this machine, `gpu` is empty where only the processor is offered.
 
-    `price` is of one GPU for an hour in micro-units, of the host where there is none. `memory` is bytes of host memory
-    that are free, None if that is not known. `trouble` says why nothing can be had there now.
+    `price` is of one GPU for an hour in micro-units, on another host at least of one; `base` is of a replica beside
+    that. `memory` is bytes of host memory that are free, None if that is not known. `trouble` says why nothing can be
+    had there now.
     """
 
     backend: str
@@ -43,6 +44,7 @@ class Offer:
     tier: str = ""
     price: int = 0
     trouble: str = ""
+    base: int = 0
 
     @property
     def place(self) -> str:
@@ -66,7 +68,7 @@ class Offer:
 
     def cost(self, count: int) -> int:
         """Micro-units an hour of `count` of its GPUs."""
-        return self.price * max(1, count)
+        return self.base + self.price * (count if self.host is None else max(1, count))
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,6 @@ class Usage:
     """What a request used, by our own id of it. It was answered from `started_at` on, for `duration_us`."""
 
     id: str
-    variant_id: str
     attempt_id: str
     started_at: int
     duration_us: int
@@ -50,19 +49,19 @@ def bills(
 ) -> tuple[list[Bill], int]:
     """What new `requests` of a deployment, in the order of their arrival, come to; and what the last division left.
 
-    `price_of` knows the price of a variant. `before` knows when an attempt's requests that were billed already were
+    `price_of` knows the price of an attempt. `before` knows when an attempt's requests that were billed already were
     answered, those that ended after a moment at least.
     """
     found: list[Bill] = []
-    by_token = [request for request in requests if price_of(request.variant_id).basis == "token"]
+    by_token = [request for request in requests if price_of(request.attempt_id).basis == "token"]
     amount = 0
     for request in by_token:
-        more, carried = token_cost(price_of(request.variant_id), request.tokens_in, request.tokens_out, carried)
+        more, carried = token_cost(price_of(request.attempt_id), request.tokens_in, request.tokens_out, carried)
         amount += more
     if by_token:
         found.append(Bill("tokens", by_token, sum(r.tokens_in + r.tokens_out for r in by_token), amount))
     for attempt_id, some in _by_attempt(requests, price_of):
-        hour = price_of(some[0].variant_id).hour
+        hour = price_of(attempt_id).hour
         us = busy([request.span for request in some], before(attempt_id, min(request.started_at for request in some)))
         amount, carried = time_cost(hour, us, carried)
         found.append(Bill("us", some, us, amount, attempt_id, hour))
@@ -85,6 +84,6 @@ def _covered(spans: Iterable[Span]) -> int:
 
 def _by_attempt(requests: Iterable[Usage], price_of: Callable[[str], Price]) -> Iterator[tuple[str, list[Usage]]]:
     """The requests that are billed by the second of use, by attempt. One that an engine did nothing for used none."""
-    timed = [r for r in requests if price_of(r.variant_id).basis == "use" and r.tokens_in + r.tokens_out]
+    timed = [r for r in requests if price_of(r.attempt_id).basis == "use" and r.tokens_in + r.tokens_out]
     for attempt_id, some in groupby(sorted(timed, key=lambda r: r.attempt_id), key=lambda r: r.attempt_id):
         yield attempt_id, list(some)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from app.domain.engines import CONTAINERS
 from app.domain.failures import StokerError
-from app.domain.variant import VariantSpec
+from app.domain.variant import ModelRef, VariantSpec
 from app.domain.vram.estimate import ENGINES, estimate
 from app.domain.vram.gpus import Gpu
 from app.domain.vram.setup import Estimate, Setup
@@ -83,7 +83,7 @@ def fit(spec: VariantSpec, home: Home) -> Fit | None:
 
 
 def _fit(place: str, spec: VariantSpec, home: Home, gpus: tuple[Gpu, ...]) -> Fit:
-    facts = known_facts(spec, home)
+    facts = known_facts(spec.model, home)
     measured = of_kind(home.store, spec.engine, facts.shape.kind, facts.weights.quantisation)
     setup = replace(_setup(spec, gpus), peaks=measured)
     return Fit(
@@ -142,10 +142,9 @@ def _share(text: str) -> float | None:
     return share if 0 < share <= 1 else None
 
 
-def known_facts(spec: VariantSpec, home: Home) -> ModelFacts:
-    """What the model holds, by its files, or by what the hub says of it as long as they are not here. Raises what `fit`
+def known_facts(model: ModelRef, home: Home) -> ModelFacts:
+    """What a model holds, by its files, or by what the hub says of it as long as they are not here. Raises what `fit`
     raises for a model."""
-    model = spec.model
     found = at_hand(model, home)
     if model.source != "hub" or (found is not None and model.files):
         return facts_of((found or model).path)

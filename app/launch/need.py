@@ -19,7 +19,7 @@ def needed(spec: VariantSpec, home: Home, gpus: int) -> int | None:
     if spec.engine not in ENGINES:
         return None
     try:
-        facts = known_facts(spec, home)
+        facts = known_facts(spec.model, home)
         setup = Setup(
             engine=spec.engine,
             context=spec.context,

@@ -37,12 +37,11 @@ def offers(connection: sqlite3.Connection, settings: Settings) -> list[Offer]:
 
 
 def _gather(facts: Mapping[str, HostFacts], held: store.Reserved, settings: Settings) -> Iterator[Offer]:
-    # What one replica here costs is what the operator says, whatever it uses.
-    here = int(settings.billing.hour)
-    yield Offer("process", memory=memory()[1], price=here)
+    here, gpu_here = int(settings.billing.hour), int(settings.billing.gpu_hour)
+    yield Offer("process", memory=memory()[1], base=here)
     if LOCAL in facts:
         for gpu, slots in _slots(facts[LOCAL], held):
-            yield Offer(CONTAINERS, None, gpu, slots, price=here)
+            yield Offer(CONTAINERS, None, gpu, slots, base=here, price=gpu_here)
     for name, host in settings.hosts.items():
         found = facts.get(name)
         base = Offer(

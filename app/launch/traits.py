@@ -11,7 +11,7 @@ from app.domain.failures import StokerError
 from app.domain.variant import ModelRef
 from app.domain.vram.config import read_shape
 from app.domain.vram.fields import CONFIG_BYTES, parse_config
-from app.launch.fit import facts_of
+from app.launch.fit import facts_of, known_facts
 from app.launch.models import at_hand
 from app.launch.ranges import LocalFile
 from app.settings import Home
@@ -21,15 +21,18 @@ MLX_FORM = "mlx"
 
 
 def traits_of(model: ModelRef, home: Home) -> Traits:
-    """What is known of `model`: more than its format if its files are on this machine and can be understood."""
+    """What is known of `model`: more than its format if its files can be understood, here or on the hub."""
     found = at_hand(model, home)
-    if found is None or model.source == "hub":
+    if found is None and model.source != "hub":
         return Traits(model.name, model.format)
-    path = Path(found.path)
     try:
+        if model.source == "hub":
+            facts = known_facts(model, home)
+            return Traits(model.name, model.format, facts.shape.kind, facts.weights.quantisation, facts.shape.context)
+        path = Path((found or model).path)
         path = path / "config.json" if path.is_dir() else path
-        facts = path.stat()
-        return _read(model.name, model.format, str(path), facts.st_size, facts.st_mtime_ns)
+        size, changed = (now := path.stat()).st_size, now.st_mtime_ns
+        return _read(model.name, model.format, str(path), size, changed)
     except (StokerError, OSError):
         return Traits(model.name, model.format)  # what is wrong with it, the checks say
 

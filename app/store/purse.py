@@ -46,6 +46,11 @@ def price_of(session: Session, variant_id: str) -> Price:
     return Price(**json.loads(spec).get("price", {}))
 
 
+def placed_at(attempt: Attempt) -> int | None:
+    """What an hour costs where an attempt was placed, in micro-units; None where its variant says where it runs."""
+    return None if attempt.placement is None else int(json.loads(attempt.placement)["price"])
+
+
 def _hold(session: Session, deployment_id: str, amount: int, key: str, actor: str) -> int:
     return hold(Book(session, time.time_ns() // 1_000), deployment_id, amount, key, actor)
 

@@ -80,9 +80,10 @@ def _since(ask: Ask, deployment_id: str, last: str, carried: int, longest: int, 
     rows = [Usage(*row) for row in ask(_AFTER, (deployment_id, last, AT_ONCE))]
 
     @cache
-    def price_of(variant_id: str) -> Price:
-        ((spec,),) = ask("SELECT spec FROM variants WHERE id = ?", (variant_id,))
-        return Price(**json.loads(spec)["price"])
+    def price_of(attempt_id: str) -> Price:
+        ((spec, placement),) = ask(_PRICED, (attempt_id,))
+        hour = None if placement is None else json.loads(placement)["price"]
+        return Price(**json.loads(spec)["price"]).placed(hour)
 
     def before(attempt_id: str, since: int) -> Iterable[Span]:
         oldest = first_ulid(max(0, since - longest - _SLACK_US))
@@ -100,13 +101,17 @@ _DEPLOYMENTS = """
 """
 # The sign keeps SQLite from the index by deployment: by row number there is only what is new to look at.
 _AFTER = """
-    SELECT r.id, i.variant_id, r.attempt_id, r.started_at, coalesce(r.duration_us, 0), r.tokens_in, r.tokens_out,
+    SELECT r.id, r.attempt_id, r.started_at, coalesce(r.duration_us, 0), r.tokens_in, r.tokens_out,
            r.estimated
     FROM requests r JOIN instances i ON i.id = r.instance_id JOIN variants v ON v.id = i.variant_id
     WHERE +r.deployment_id = ? AND r.attempt_id IS NOT NULL
       AND r.rowid > coalesce((SELECT rowid FROM requests WHERE id = ?), 0)
       AND json_extract(v.spec, '$.price.basis') IN ('use', 'token')
     ORDER BY r.rowid LIMIT ?
+"""
+_PRICED = """
+    SELECT v.spec, a.placement FROM attempts a
+    JOIN instances i ON i.id = a.instance_id JOIN variants v ON v.id = i.variant_id WHERE a.id = ?
 """
 _BEFORE = """
     SELECT started_at, started_at + duration_us FROM requests

@@ -84,7 +84,7 @@ def test_doctor_of_a_fresh_home_is_sound(stoker: Stoker, home: Home) -> None:
     document = stoker.json("doctor")
     assert set(document) == {"ok", "checks"}
     assert document["ok"] is True
-    assert all(set(check) == {"name", "result", "detail", "remedy"} for check in document["checks"])
+    assert all(set(check) == {"name", "result", "code", "detail", "remedy"} for check in document["checks"])
     names = [check["name"] for check in document["checks"]]
     for name in (
         "python",

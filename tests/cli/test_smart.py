@@ -78,6 +78,7 @@ def test_it_chooses_the_gpus_itself(stoker: Stoker) -> None:
 
 @pytest.mark.usefixtures("server")
 def test_its_constraints_are_kept_until_a_change_names_a_place(stoker: Stoker, home: Home) -> None:
+    stoker.json("topup", "10")
     stoker.json("launch", "smollm2", "--name", "demo", "--smart", "--gpu", "4090", "--region", "eu")
     shown = stoker.json("show", "demo")
     assert shown["variants"][0]["smart"] == "--smart --gpu 4090 --gpus 1 --region eu"

@@ -433,6 +433,15 @@ def test_seconds_of_use_are_billed_once_however_requests_overlap(session: Sessio
     assert began == [[10 * SECOND, 11 * SECOND], [5 * SECOND, 20 * SECOND]]
 
 
+def test_where_an_attempt_was_placed_decides_what_it_costs(session: Session) -> None:
+    replica = flex(session, basis="use", hour=7)
+    placement = {"name": "docker@gpu1 L40S", "backend": "docker", "host": "gpu1", "gpus": [0], "price": 3_600 * MICRO}
+    session.get_one(Attempt, replica.attempt).placement = json.dumps(placement)
+    replica.request(10 * SECOND, us=2 * SECOND)
+    replica.tick()
+    assert [(row["price"], row["amount"]) for row in replica.entries()] == [(3_600 * MICRO, -2 * MICRO)]
+
+
 def test_what_is_used_counts_before_it_is_booked_and_sets_the_burn(session: Session) -> None:
     replica = flex(session, basis="use", hour=3_600 * MICRO)
     world = replica.world
