@@ -31,9 +31,12 @@ def hold_hour(session: Session, deployment: Deployment, code: str, actor: str, l
         raise StokerError(code, f"{text[0].upper()}{text[1:]}.", detail={"missing_micro": missing})
 
 
-def hold_attempt(session: Session, instance: Instance, attempt: Attempt, actor: str) -> bool:
-    """Hold an hour for one more attempt of `instance`, where it was placed; whether there was the money for it."""
-    price = price_of(session, instance.variant_id).placed(placed_at(attempt))
+def hold_attempt(session: Session, instance: Instance, actor: str, hour: int | None = None) -> bool:
+    """Hold an hour for one more attempt of `instance`; whether there was the money for it.
+
+    `hour` is what one costs where it was placed, None where its variant says where it runs.
+    """
+    price = price_of(session, instance.variant_id).placed(hour)
     if not price.by_hour:
         return True
     starting = _under_way(session, instance.deployment_id, ready=False) + 1
