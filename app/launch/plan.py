@@ -6,25 +6,29 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from app.domain.choice import Choice, Traits, choose
+from app.domain.choice import Choice, Traits, asked, choose, ways_of
 from app.domain.containers import docker_run
 from app.domain.engines import CONTAINERS, PROCESS, Preset, compute_threads, render_command
 from app.domain.failures import StokerError
 from app.domain.hosts import SIMULATED
 from app.domain.money import FREE, Price
+from app.domain.offers import next_larger
 from app.domain.sizes import Size
 from app.domain.variant import FlagValue, ModelRef, VariantSpec
 from app.launch.asking import Question, ask_all
 from app.launch.checks import Check, check_fit, check_image, check_name, check_spec, forced, from_error
+from app.launch.claims import Claim, claim
 from app.launch.fit import Fit, fit
 from app.launch.hub import of_shell
 from app.launch.machine import ANYWHERE, machine_of
 from app.launch.models import resolve, slug
 from app.launch.money import check_balance, check_plan
+from app.launch.offers import known_offers
 from app.launch.options import Options
 from app.launch.pinned import carried, pin_model
 from app.launch.pinning import pin
 from app.launch.pricing import price_now, price_of_change
+from app.launch.resolving import solved
 from app.launch.sizing import size_up, sized
 from app.launch.smart import place
 from app.launch.traits import traits_of
@@ -36,8 +40,8 @@ class Plan:
     """What would be launched. `spec` is None when the model could not be found; `command` is what would be started.
 
     `base` is what a name is made from where none was given, `fit` how one replica fits this machine if that is known.
-    `sizes` are those that it may have there. `choice` is why that engine, and why not the others. `waiting` are the
-    checks that have not ended yet, by name: none in a plan that is whole.
+    `sizes` are those that it may have there, `claim` what it sets aside of GPUs. `choice` is why that engine, and why
+    not the others. `waiting` are the checks that have not ended yet, by name: none in a plan that is whole.
     """
 
     name: str
@@ -49,6 +53,7 @@ class Plan:
     fit: Fit | None = None
     sizes: tuple[Size, ...] = ()
     choice: Choice | None = None
+    claim: Claim | None = None
     waiting: tuple[str, ...] = ()
 
     @property
@@ -151,13 +156,17 @@ def plan_change(
         model, hub = _changed_model(options, home, presets, spec)
     except StokerError as error:
         return Plan(name, options.replicas or replicas, (from_error("model", error),))
-    merged = _merge(replace(spec, model=model, engine=options.engine or spec.engine), options, home)
+    given = replace(spec, model=model, share=None)
+    if options.engine is not None and options.engine != spec.engine:
+        given = with_engine(given, options, home, presets)
+    merged = _merge(given, options, home)
     placed, offered = place(merged, options, home, presets)
     priced, unpriced = _priced(placed, lambda: price_of_change(spec, placed, home))
     # What runs is paid for already: only what is added to it is not.
     wanted = options.replicas or replicas
     draft = Plan(name, wanted, (*hub, *offered, *unpriced), choice=_kept(priced, home, presets))
-    return _check(draft, priced, presets, home, _Manner(max(0, wanted - replicas), options))
+    moved = (spec.host, spec.gpus) != (priced.host, priced.gpus)
+    return _check(draft, priced, presets, home, _Manner(max(0, wanted - replicas), options, moved=moved))
 
 
 def plan_variant(
@@ -165,6 +174,39 @@ def plan_variant(
 ) -> Plan:
     """The plan of running `spec` as deployment `name`, which exists, with `added` replicas more than it has."""
     return _check(Plan(name, replicas, ()), spec, presets, home, _Manner(added))
+
+
+def with_engine(spec: VariantSpec, options: Options, home: Home, presets: Mapping[str, Preset]) -> VariantSpec:
+    """`spec` on the engine that is asked for: where that can run, and without what only the other one understands."""
+    engine = options.engine or spec.engine
+    preset = presets.get(engine)
+    if preset is None:
+        return replace(spec, engine=engine)
+    asked_for = options.backend or _backend(options, home) or None
+    gpus = options.gpus or spec.gpus
+    choice = _chosen(traits_of(spec.model, home), options.host or spec.host, asked_for, engine, gpus, home, presets)
+    known = all(part in preset.kv_types for part in spec.kv_type.split("/", 1))
+    return replace(
+        spec,
+        engine=engine,
+        backend=spec.backend if spec.backend in (SIMULATED, *ways_of(preset)) else choice.backend,
+        gpus=gpus or (choice.gpus if choice.backend == CONTAINERS else None),
+        kv_type=spec.kv_type if known else preset.kv_types[0],
+        flags={},
+        image=None,
+        digest=None,
+        pinned=None,
+    )
+
+
+def other_engines(spec: VariantSpec, home: Home, presets: Mapping[str, Preset]) -> list[VariantSpec]:
+    """`spec` on each other engine that nothing speaks against where it could run."""
+    traits, machine = traits_of(spec.model, home), machine_of(spec.host, home, presets)
+    return [
+        with_engine(spec, Options(engine=name), home, presets)
+        for name in presets
+        if name != spec.engine and choose(traits, machine, presets, engine=name, gpus=spec.gpus).fits
+    ]
 
 
 def _changed_model(
@@ -212,6 +254,15 @@ def free_name(base: str, taken: Collection[str]) -> str:
     return name
 
 
+def _numbered(spec: VariantSpec, presets: Mapping[str, Preset], home: Home) -> VariantSpec:
+    """`spec` with the GPUs that `all` are now, for an engine that has to be told how many they are."""
+    preset = presets.get(spec.engine)
+    if spec.gpus != "all" or preset is None or not preset.split:
+        return spec
+    known = [str(gpu.index) for gpu in asked("all", machine_of(spec.host, home, presets))]
+    return replace(spec, gpus=",".join(known)) if known else spec
+
+
 def _priced(spec: VariantSpec, price: Callable[[], Price]) -> tuple[VariantSpec, list[Check]]:
     """`spec` with its price, and the check that fails where it has none."""
     try:
@@ -251,36 +302,43 @@ def _backend(options: Options, home: Home) -> str:
 @dataclass(frozen=True, slots=True)
 class _Manner:
     """How a plan is checked: how many replicas are to be paid for beyond those that run, what was asked for (None:
-    nothing new), who watches, and what it would be without a size, if its sizes are wanted."""
+    nothing new), who watches, what it would be without a size, if its sizes are wanted, and whether it would run on
+    other GPUs than it does."""
 
     added: int
     options: Options | None = None
     watch: Watch | None = None
     usual: VariantSpec | None = None
+    moved: bool = False
 
 
 @dataclass(slots=True)
 class _Found:
-    """The configuration, with what its questions find out beside their checks."""
+    """What the questions find out beside their checks: the image's digest, how it fits, what sizes there are."""
 
-    spec: VariantSpec
+    digest: str | None
+    pinned: str | None
     fit: Fit | None = None
     sizes: tuple[Size, ...] = ()
+    claim: Claim | None = None
 
 
 def _check(draft: Plan, spec: VariantSpec, presets: Mapping[str, Preset], home: Home, manner: _Manner) -> Plan:
     """`draft` with all its checks: at once those that this machine knows, side by side those that may take a while."""
-    spec = carried(spec, presets)
-    found = _Found(spec)
+    spec = _numbered(carried(spec, presets), presets, home)
+    found = _Found(spec.digest, spec.pinned)
     local = tuple(check_spec(spec, presets, home, draft.choice))
-    questions = _questions(draft, found, presets, home, manner, all(check.result != "fail" for check in local))
+    questions = _questions(draft, spec, found, presets, home, manner, all(check.result != "fail" for check in local))
 
     def so_far(checks: tuple[Check, ...], waiting: tuple[str, ...]) -> Plan:
         every = (*draft.checks, *local, *checks)
         if manner.options is not None and manner.options.force:
             every = tuple(map(forced, every))
-        plan = replace(draft, checks=every, spec=found.spec, fit=found.fit, sizes=found.sizes, waiting=waiting)
-        return plan if plan.failure else replace(plan, command=_command(found.spec, presets, draft.name))
+        share = spec.share if found.fit is None else found.fit.share
+        known = replace(spec, digest=found.digest, pinned=found.pinned, share=share)
+        plan = replace(draft, checks=every, spec=known, fit=found.fit, sizes=found.sizes, claim=found.claim)
+        plan = replace(plan, waiting=waiting)
+        return plan if plan.failure else replace(plan, command=_command(known, presets, draft.name))
 
     def told(checks: tuple[Check, ...], waiting: tuple[str, ...]) -> None:
         if manner.watch is not None:
@@ -291,28 +349,45 @@ def _check(draft: Plan, spec: VariantSpec, presets: Mapping[str, Preset], home: 
 
 
 def _questions(
-    draft: Plan, found: _Found, presets: Mapping[str, Preset], home: Home, manner: _Manner, sound: bool
+    draft: Plan,
+    spec: VariantSpec,
+    found: _Found,
+    presets: Mapping[str, Preset],
+    home: Home,
+    manner: _Manner,
+    sound: bool,
 ) -> list[Question]:
     """What has to be asked elsewhere or reckoned out; of the configuration only if it is `sound` as far as it shows."""
-    settings, spec, options = load_settings(home), found.spec, manner.options
+    settings, options = load_settings(home), manner.options
     price = FREE if manner.added == 0 else spec.price
 
     def image() -> Iterator[Check]:
+        pinned = spec
         if options is not None:
-            found.spec, checks = pin(spec, options.image)
+            box = presets[spec.engine].container
+            pinned, checks = pin(spec, options.image, () if box is None else box.images_for(spec))
+            found.digest, found.pinned = pinned.digest, pinned.pinned
             yield from checks
-        yield check_image(found.spec, presets[spec.engine], home)
+        yield check_image(pinned, presets[spec.engine], home)
 
     def fits() -> Iterable[Check]:
         found.fit, checks = _fit(spec, home)
         if manner.usual is not None and found.fit is not None:
             found.sizes = size_up(manner.usual, presets[spec.engine], home)
+        if manner.moved and found.fit is not None:
+            checks += solved(found.fit, spec, presets, home)
+        return checks
+
+    def reserved() -> list[Check]:
+        force = options is not None and options.force
+        found.claim, checks = claim(draft.name, spec, draft.replicas, home, force=force)
         return checks
 
     return [
         *([Question("image", image)] if sound and spec.backend == CONTAINERS else []),
         Question("balance", lambda: [check_balance(home, settings, price, manner.added)]),
         Question("plan", lambda: [check_plan(home, settings, draft.name, draft.replicas, spec.mode)]),
+        *([Question("reserved", reserved)] if sound and spec.gpus and spec.smart is None else []),
         *([Question("fit", fits)] if sound else []),
     ]
 
@@ -328,4 +403,13 @@ def _fit(spec: VariantSpec, home: Home) -> tuple[Fit | None, list[Check]]:
         found = fit(spec, home)
     except StokerError as error:
         return None, [Check("fit", "warn", f"not known: {error.message}", error.code, error.remedy)]
-    return found, [] if found is None else [check_fit(found)]
+    return found, [] if found is None else [_with_larger(check_fit(found), found, home)]
+
+
+def _with_larger(check: Check, found: Fit, home: Home) -> Check:
+    """The check with the next larger GPU that could be had instead, where it is close or does not fit."""
+    if check.result == "pass" or not found.on_gpu:
+        return check
+    gpus = found.setup.gpus
+    larger = next_larger(known_offers(home, load_settings(home)), found.most, max(g.total for g in gpus), len(gpus))
+    return replace(check, remedy=f"{check.remedy} On offer: {larger}.") if larger else check

@@ -17,6 +17,9 @@ from app.store import read
 from app.store.telemetry import record
 from app.store.write import Store
 from tests.control.support import bundled_model
+from tests.launch.model_hub import COMMIT
+from tests.launch.test_cache import keep
+from tests.launch.weights_files import small_gguf
 from tests.screens.support import Scribe
 from tests.screens.talking import Person, visit
 from tests.screens.test_never_blocks import mute
@@ -183,6 +186,25 @@ def test_names_of_files_are_completed_and_what_is_wrong_is_said_with_a_remedy(
         await person.sees("./smaller.gguf", "● pass  name         `smaller` is free")
 
     visit(Home(tmp_path, tmp_path), scene)
+
+
+def test_models_of_the_hub_that_are_here_are_completed_and_run_without_a_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, text in (("HF_HOME", str(tmp_path / "hf")), ("HF_HUB_OFFLINE", "1")):
+        monkeypatch.setenv(name, text)
+    monkeypatch.delenv("HF_HUB_CACHE", raising=False)
+    home = Home(tmp_path / "home", tmp_path / "home")
+    keep(home, "org/some", COMMIT, {"m-Q8_0.gguf": small_gguf()})
+
+    async def scene(person: Person) -> None:
+        await on_launch(person)
+        await types(person, "org/s")
+        await person.sees("org/some:Q8_0")
+        await person.presses("ctrl+n")
+        await person.sees("org/some at 01234567, as this machine has it", "● pass  model")
+
+    visit(home, scene, LARGE)
 
 
 def test_a_field_that_means_nothing_is_named_and_nothing_is_launched(tmp_path: Path) -> None:

@@ -217,6 +217,38 @@ def test_the_fleet_says_what_each_costs_where_something_has_a_price(tmp_path: Pa
         visit(scribe.home, scene)
 
 
+@pytest.mark.parametrize("size", SIZES)
+def test_what_stopped_for_want_of_money_says_so(tmp_path: Path, size: tuple[int, int]) -> None:
+    reasons = {
+        "balance": "an hour costs 0.60, 0.58 is missing",
+        "cap-day": "today has cost 10.00, the cap for a day is 10.00",
+        "cap-launch": "it has cost 10.00, the cap for one launch is 10.00",
+        "cap-month": "this month has cost 10.00, the cap for it is 10.00",
+        "cap-start": "it has cost 10.00 before its first token, the cap for that is 10.00",
+    }
+    with Scribe(tmp_path) as scribe:
+        scribe.up()
+        for name, reason in reasons.items():
+            scribe.instance(
+                scribe.deployment(name, {"price": Price(hour=600_000)}),
+                state="stopped",
+                phase="by_billing",
+                since=scribe.now - 4 * DAY_US - HOUR // 2,
+                failure_code="BILLING_BLOCKED",
+                failure_evidence=reason,
+                failed_at=scribe.now - 4 * DAY_US - HOUR // 2,
+            )
+
+        async def scene(person: Person) -> None:
+            await person.sees("cap-start")
+            for n, reason in enumerate(reasons.values()):
+                await person.presses(*["j"] * min(n, 1))
+                await person.sees(reason)
+            await person.looks(f"blocked-{size[0]}")
+
+        visit(scribe.home, scene, size)
+
+
 def test_where_no_money_is_in_use_nothing_is_said_of_it(tmp_path: Path) -> None:
     with Scribe(tmp_path) as scribe:
         scribe.up()
