@@ -270,6 +270,25 @@ def test_a_registry_that_never_answers_is_waited_for_by_nobody(tmp_path: Path) -
     assert not (tmp_path / "stoker.db").exists()
 
 
+def test_while_the_hub_hangs_keys_answer_and_another_model_is_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+
+    async def scene(person: Person) -> None:
+        await on_launch(person)
+        await types(person, "org/some")
+        await person.sees("◐ waiting for hub", "`some` is free", "● pass  plan")
+        await person.presses("ctrl+o")
+        await person.sees("REPLICAS")
+        await types(person, "smollm2")
+        await person.sees("● pass  model        SmolLM2", "● pass  fit")
+
+    with mute() as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub)
+        visit(Home(tmp_path, tmp_path), scene)
+
+
 def test_commands_and_the_dry_run_are_copied(tmp_path: Path) -> None:
     copied = tmp_path / "copied.txt"
 
