@@ -13,6 +13,7 @@ from app.cli.params import TOKENS, SettingType, json_option
 from app.domain.choice import Machine, Traits, choose
 from app.domain.failures import StokerError
 from app.domain.gpus import Gpu as Card
+from app.domain.offers import next_larger
 from app.domain.variant import FlagValue
 from app.domain.vram import estimate as estimator
 from app.domain.vram import solve
@@ -24,8 +25,9 @@ from app.domain.vram.shape import Shape
 from app.domain.vram.weights import Weights, by_parameters, given
 from app.launch.facts import ModelFacts, from_config, learn
 from app.launch.fit import memory
+from app.launch.offers import known_offers
 from app.render.estimate import estimate_lines
-from app.settings import find_home, load_presets
+from app.settings import Home, find_home, load_presets, load_settings
 from app.store.peaks import of_kind
 
 _DEFAULT_CONTEXT = 8_192
@@ -113,8 +115,19 @@ def estimate(
     name = model or facts.name
     title = f"{name} on {chosen}, {setup.context:,} tokens, {weights.quantisation}"
     say(*estimate_lines(title, setup, found, _solutions(facts.shape, weights, setup, found)))
+    if offered := _offered(setup, found, home):
+        say(f"{'on offer':9}{offered}")
     if why:
         say(f"{'engine':9}{why}")
+
+
+def _offered(setup: Setup, found: Estimate, home: Home) -> str:
+    """The next larger GPU on offer, and its price, where it is close or does not fit; empty if there is none."""
+    gpu = setup.gpu(0)
+    if gpu is None or gpu.host or gpu.unified or (found.fits and not estimator.is_close(found, setup)):
+        return ""
+    most = int(max(part.total for part in found.per_gpu) * found.band[1] / max(1, found.total))
+    return next_larger(known_offers(home, load_settings(home)), most, gpu.total, setup.count)
 
 
 def _choose(facts: ModelFacts, form: str, gpu: Gpu | None) -> tuple[str, str]:

@@ -17,7 +17,7 @@ from app.domain.bill import accrued
 from app.domain.budget import Caps, Funds
 from app.domain.facts import Deployment
 from app.domain.failures import StokerError
-from app.domain.money import DAY_US
+from app.domain.money import DAY_US, Price
 from app.domain.variant import VariantSpec
 from app.settings import BillingSettings, Home
 from app.store import bill, read
@@ -73,7 +73,7 @@ class Accounts:
         used_at: Mapping[str, int],
     ) -> dict[str, str]:
         """The deployments that may not run, by id, with the reason; said in the log when it changes."""
-        prices = {variant_id: spec.price for variant_id, spec in specs.items()}
+        prices = _prices(deployments, specs)
         found = budget.blocked(deployments, prices, funds, self._caps, self._order, lambda name: used_at.get(name, 0))
         for deployment in deployments:
             if deployment.id in found and deployment.id not in self._blocked:
@@ -132,3 +132,13 @@ def _note_check(session: Session, found: Verdict, now: int) -> None:
         {"at": now, "ok": found.ok, "entries": found.entries, "first_bad": found.first_bad, "reason": found.reason}
     )
     session.add(row)
+
+
+def _prices(deployments: Sequence[Deployment], specs: Mapping[str, VariantSpec]) -> dict[str, Price]:
+    """What a replica of each variant costs; where it may run anywhere, the dearest place where one of it runs."""
+    placed: dict[str, int] = {}
+    for instance in (i for d in deployments for i in d.instances):
+        attempt = instance.attempt
+        if attempt is not None and attempt.placement is not None and attempt.ended_at is None:
+            placed[instance.variant_id] = max(placed.get(instance.variant_id, 0), attempt.placement.price)
+    return {variant_id: spec.price.placed(placed.get(variant_id)) for variant_id, spec in specs.items()}

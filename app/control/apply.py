@@ -16,7 +16,7 @@ from app.domain.facts import Deployment as DeploymentFacts
 from app.domain.failures import StokerError, retry_delay_us
 from app.domain.ids import ulid
 from app.domain.lifecycle import Phase, State, allowed
-from app.domain.money import format_amount
+from app.domain.placement import Placement
 from app.domain.status import Status, derive
 from app.domain.text import clean_text
 from app.domain.variant import VariantSpec
@@ -120,42 +120,50 @@ class Recorder:
 
     def _begin(self, action: rules.Begin) -> None:
         instance = self.session.get_one(tables.Instance, action.instance_id)
-        if not hold_attempt(self.session, instance, ACTOR):
-            self.held_back = True
-            return
+        # What is set aside for it where it goes is given back if there is no money for it there.
+        with self.session.begin_nested() as kept:
+            placement, refused = self._place(instance)
+            hour = None if placement is None else placement.price
+            if refused is None and not hold_attempt(self.session, instance, ACTOR, hour):
+                kept.rollback()
+                self.held_back = True
+                return
         last = self.session.exec(
             select(tables.Attempt.number)
             .where(tables.Attempt.instance_id == instance.id)
             .order_by(col(tables.Attempt.number).desc())
         ).first()
         attempt = tables.Attempt(
-            id=ulid(), instance_id=instance.id, number=(last or 0) + 1, epoch=self.epoch, created_at=self.now
+            id=ulid(),
+            instance_id=instance.id,
+            number=(last or 0) + 1,
+            epoch=self.epoch,
+            created_at=self.now,
+            placement=None if placement is None else json.dumps(asdict(placement)),
         )
-        refused, where = self._place(instance, attempt)
         self.session.add(attempt)
         self.session.flush()
         instance.attempt_id = attempt.id
         instance.retry_at = instance.drain_generation = instance.drain_until = None
         instance.failure_count = 0 if action.forgive else instance.failure_count
+        where = ""
+        if placement is not None:
+            instance.backend, instance.unreachable_since = placement.place, None
+            where = f" on {placement.words}"
         self._move(instance, State.PENDING, Phase.ALLOCATING, action.cause, f"attempt {attempt.number}{where}")
         if refused is not None:
             self._nowhere(instance, attempt, refused)
         self.session.add(instance)
 
-    def _place(self, instance: tables.Instance, attempt: tables.Attempt) -> tuple[StokerError | None, str]:
-        """Choose where a new attempt goes that may run anywhere: why that is nowhere, and where it is in words."""
-        variant = self.session.get_one(tables.Variant, instance.variant_id)
-        wanted = VariantSpec.from_json(json.loads(variant.spec)).smart
+    def _place(self, instance: tables.Instance) -> tuple[Placement | None, StokerError | None]:
+        """Where a new attempt goes that may run anywhere, or why that is nowhere; neither where its variant says it."""
+        wanted = self._spec(instance.variant_id).smart
         if wanted is None:
-            return None, ""
+            return None, None
         try:
-            placement = self.market.place(self.session, self.row, instance, wanted)
+            return self.market.place(self.session, self.row, instance, wanted), None
         except StokerError as error:
-            return error, ""
-        attempt.placement = json.dumps(asdict(placement))
-        instance.backend, instance.unreachable_since = placement.place, None
-        gpus = ", ".join(map(str, placement.gpus))
-        return None, f" on {placement.name}{f' ({gpus})' if gpus else ''} at {format_amount(placement.price)} an hour"
+            return None, error
 
     def _nowhere(self, instance: tables.Instance, attempt: tables.Attempt, refused: StokerError) -> None:
         """Record an attempt that ended before there was a place for it."""

@@ -252,7 +252,7 @@ class Controller:
             specs = read.specs(connection, sorted(ids))
             jobs = connection.execute("SELECT * FROM jobs WHERE state IN ('queued', 'running')").fetchall()
             weights = weights_of(connection, self.home, specs)
-            dear = [d.id for d in deployments if not specs[d.variant_id].price.free]
+            dear = [d.id for d in deployments if not specs[d.variant_id].price.free or specs[d.variant_id].smart]
             funds, used_at = self.accounts.read(connection, dear)
             market = places.look(connection, self._current_settings(), deployments, specs, self.clock.now())
         return Rows(deployments, specs, weights, jobs, funds, used_at, market)

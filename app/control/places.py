@@ -39,7 +39,8 @@ class Market:
     ) -> Placement:
         """The next offer for `instance`, its GPUs reserved. Raises SMART_NO_MATCH."""
         refusal: StokerError | None = None
-        for offer in in_turn(match(self.offers, wanted), self.failed.get(instance.id, ())):
+        offers = [offer.seen_by(deployment.name) for offer in self.offers]
+        for offer in in_turn(match(offers, wanted), self.failed.get(instance.id, ())):
             slots = offer.choose(wanted.gpus)
             try:
                 reserve(session, deployment, offer.host or LOCAL, slots, wanted.need, instance.id)
@@ -49,7 +50,7 @@ class Market:
             return Placement.of(offer, slots)
         if refusal is not None:
             raise StokerError("SMART_NO_MATCH", refusal.message, refusal.remedy)
-        found = explain(self.offers, wanted)
+        found = explain(offers, wanted)
         raise StokerError("SMART_NO_MATCH", found.sentence(), found.change and f"{found.change}.")
 
 
@@ -71,7 +72,8 @@ def look(
         placed = [(a.placement.name, a) for a in read.attempts(connection, instance.id) if a.placement is not None]
         failed[instance.id] = _failed(placed, now - REMEMBERED_US)
         tried = {name for name, attempt in placed if attempt.created_at >= deployment.wish_at}
-        if any(offer.name not in tried for offer in match(found, wanted)):
+        mine = [offer.seen_by(deployment.name) for offer in found]
+        if any(offer.name not in tried for offer in match(mine, wanted)):
             elsewhere.add(instance.id)
     return Market(found, failed, frozenset(elsewhere))
 

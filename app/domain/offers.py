@@ -4,26 +4,68 @@ Pure. A host with GPUs of two kinds makes two offers; this machine's processor i
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from app.domain.failures import StokerError
 from app.domain.money import format_amount
 
 GIB = 2**30
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
-    """One GPU of an offer: its number on the host, its `id` (uuid), bytes in all and free for us.
+class Share:
+    """What a deployment of ours has of a GPU, in bytes: what it `holds` now, the most that it was `seen` to need, and
+    what is set aside for it (`declared`)."""
 
-    `held` says who holds what is not free.
+    name: str
+    holds: int = 0
+    seen: int = 0
+    declared: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One GPU of an offer: its number on the host, its `id` (uuid), bytes in all and those that its driver has free.
+
+    `ours` are our deployments there, `foreign` who else holds memory, in words. `viewer` is the deployment for which it
+    is looked at, empty for a new one.
     """
 
     index: int
     id: str
     total: int
-    free: int
-    held: str = ""
+    driver: int
+    ours: tuple[Share, ...] = ()
+    foreign: str = ""
+    viewer: str = ""
+
+    @property
+    def free(self) -> int:
+        """Bytes that the viewer may count on: `min(driver free, total - our own reservations)`.
+
+        What the viewer itself holds it may have again, as far as nothing of it is set aside.
+        """
+        mine = next((share for share in self.ours if share.name == self.viewer), Share(self.viewer))
+        others = sum(max(share.seen, share.declared) for share in self.ours if share.name != self.viewer)
+        return max(0, min(self.driver + mine.holds, self.total - others) - mine.declared)
+
+    @property
+    def held(self) -> str:
+        """Who holds what is not free, in words."""
+        names = [share.name for share in self.ours if share.declared or share.name != self.viewer]
+        return ", ".join(filter(None, (*names, self.foreign)))
+
+    def declared_by_others(self, deployment: str) -> dict[str, int]:
+        """What is set aside there for all but one."""
+        return {share.name: share.declared for share in self.ours if share.name != deployment}
+
+    def declaring(self, declared: Mapping[str, int]) -> "Slot":
+        """The same with what is set aside now, by deployment."""
+        shares = {share.name: replace(share, declared=0) for share in self.ours}
+        for name, size in declared.items():
+            shares[name] = replace(shares.get(name, Share(name)), declared=size)
+        return replace(self, ours=tuple(shares.values()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +97,10 @@ class Offer:
     def name(self) -> str:
         """The offer among all others: `docker@gpu1 RTX 4090`."""
         return f"{self.place} {self.gpu}".rstrip()
+
+    def seen_by(self, deployment: str) -> "Offer":
+        """The offer as it is for a deployment that may have something there already."""
+        return replace(self, slots=tuple(replace(slot, viewer=deployment) for slot in self.slots))
 
     def free(self, count: int) -> int:
         """Bytes that each of its `count` freest GPUs has free, 0 if it has not that many."""
@@ -239,3 +285,26 @@ def simplified(gpu: str) -> str:
     """A GPU's name as it is compared: without maker, spaces and case."""
     words = gpu.upper().replace("-", " ").split()
     return "".join(word for word in words if word not in ("NVIDIA", "GEFORCE", "TESLA", "AMD", "INSTINCT", "QUADRO"))
+
+
+def next_larger(offers: Sequence[Offer], need: int, than: int, count: int) -> str:
+    """The next larger GPU on offer and its price, in words; empty if there is none.
+
+    It has more than `than` bytes, and `need` of them free on each of `count`.
+    """
+    free = [(min(slot.total for slot in o.slots), o) for o in offers if not o.trouble and len(o.slots) >= count > 0]
+    larger = [(size, o.cost(count), o.name, o) for size, o in free if size > than and o.free(count) >= need]
+    if not larger:
+        return ""
+    size, cost, _, best = min(larger, key=lambda each: each[:3])
+    return f"{best.gpu} ({size / GIB:.1f} GiB) on {best.place} at {format_amount(cost)} an hour"
+
+
+def short_of(slot: Slot, host: str, need: int) -> StokerError:
+    """That a GPU of `host` has not the bytes that are needed, and who has them."""
+    room = f"{slot.free / GIB:.1f} of {slot.total / GIB:.1f} GiB free, {need / GIB:.1f} are needed"
+    text = f"GPU {slot.index} of {host} has {room}"
+    if not slot.held:
+        return StokerError("GPU_INCOMPATIBLE", f"{text}.")
+    remedy = "Stop who holds it, or choose another GPU: `stoker offers`."
+    return StokerError("GPU_INCOMPATIBLE", f"{text}; held by {slot.held}.", remedy)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from app.domain.money import format_amount
 from app.domain.offers import Offer, Slot
 
 
@@ -28,6 +29,12 @@ class Placement:
     def place(self) -> str:
         """Backend and host in one word, as instances have it."""
         return self.backend if self.host is None else f"{self.backend}@{self.host}"
+
+    @property
+    def words(self) -> str:
+        """`docker@gpu1 RTX 4090 (0, 1) at 0.80 an hour`."""
+        gpus = f" ({', '.join(map(str, self.gpus))})" if self.gpus else ""
+        return f"{self.name}{gpus} at {format_amount(self.price)} an hour"
 
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> "Placement":

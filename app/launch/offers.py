@@ -7,9 +7,10 @@ from itertools import groupby
 
 from app.domain.engines import CONTAINERS
 from app.domain.failures import StokerError
-from app.domain.gpus import Gpu, HostFacts, Reserve, Reserves, free_vram
+from app.domain.gpus import Gpu, HostFacts
 from app.domain.hosts import LOCAL, SIMULATED
-from app.domain.offers import GIB, Offer, Slot
+from app.domain.offers import GIB, Offer, Share, Slot
+from app.domain.text import safe
 from app.domain.vram.gpus import gpu_named
 from app.launch.fit import memory
 from app.settings import Home, Settings, SimulatedSettings
@@ -64,8 +65,7 @@ def _simulated(name: str, host: SimulatedSettings, held: store.Reserved) -> Offe
     total = int(host.vram * GIB) if host.vram or not host.gpus else gpu_named(host.gpu).total
     slots = []
     for index in range(host.gpus):
-        mine = held.get((name, str(index)), {})
-        slots.append(Slot(index, str(index), total, max(0, total - sum(mine.values())), ", ".join(sorted(mine))))
+        slots.append(Slot(index, str(index), total, total).declaring(held.get((name, str(index)), {})))
     size = int(host.memory * GIB)
     return Offer(SIMULATED, name, host.gpu, tuple(slots), size, host.region, host.tier, int(host.price))
 
@@ -76,20 +76,19 @@ def _slots(facts: HostFacts, held: store.Reserved) -> Iterator[tuple[str, tuple[
     whole = [gpu for gpu in facts.look.gpus if gpu.slice is None and not gpu.mig]
     usable = [gpu for gpu in whole if gpu.vram_total and not gpu.trouble]
     for name, alike in groupby(sorted(usable, key=lambda gpu: (gpu.name, gpu.index)), key=lambda gpu: gpu.name):
-        yield name, tuple(_slot(gpu, facts, held.get((facts.name, gpu.uuid), {})) for gpu in alike)
+        yield name, tuple(slot_of(gpu, facts, held.get((facts.name, gpu.uuid), {})) for gpu in alike)
 
 
-def _slot(gpu: Gpu, facts: HostFacts, declared: Mapping[str, int]) -> Slot:
-    ours = together(facts.reserved(gpu), declared)
-    foreign = [h for h in gpu.holders or () if h.deployment is None]
-    holders = [*sorted(ours), *(f"pid {h.pid} ({h.user or 'unknown'})" for h in foreign)]
-    return Slot(gpu.index, gpu.uuid, gpu.vram_total or 0, free_vram(gpu, ours) or 0, ", ".join(holders))
-
-
-def together(seen: Reserves, declared: Mapping[str, int]) -> dict[str, Reserve]:
-    """What ours need of a GPU: what was set aside for each, or what it was seen to hold if that is more."""
-    found = dict(seen)
-    for name, size in declared.items():
-        before = found.get(name, Reserve(0, 0))
-        found[name] = Reserve(max(size, before.bytes), before.since)
-    return found
+def slot_of(gpu: Gpu, facts: HostFacts, declared: Mapping[str, int]) -> Slot:
+    """A GPU as an offer has it, with what is `declared` to be set aside there, by deployment."""
+    shares = {name: Share(name, seen=reserve.bytes) for name, reserve in facts.reserved(gpu).items()}
+    foreign = []
+    for holder in gpu.holders or ():
+        if holder.deployment is None:
+            foreign.append(f"pid {holder.pid} ({holder.user or 'unknown'}, {safe(holder.command or '?', 40)})")
+        else:
+            known = shares.get(holder.deployment, Share(holder.deployment))
+            shares[known.name] = replace(known, holds=known.holds + (holder.bytes or 0))
+    ours, others = tuple(shares.values()), ", ".join(foreign)
+    slot = Slot(gpu.index, gpu.uuid, gpu.vram_total or 0, gpu.vram_free or 0, ours, others)
+    return slot.declaring(declared)

@@ -12,15 +12,18 @@ from app.domain.engines import CONTAINERS, PROCESS, Preset, compute_threads, ren
 from app.domain.failures import StokerError
 from app.domain.hosts import SIMULATED
 from app.domain.money import FREE, Price
+from app.domain.offers import next_larger
 from app.domain.sizes import Size
 from app.domain.variant import FlagValue, ModelRef, VariantSpec
 from app.launch.asking import Question, ask_all
 from app.launch.checks import Check, check_fit, check_image, check_length, check_name, check_spec, forced, from_error
+from app.launch.claims import Claim, claim
 from app.launch.fit import Fit, fit
 from app.launch.hub import of_shell
 from app.launch.machine import ANYWHERE, machine_of
 from app.launch.models import resolve, slug
 from app.launch.money import check_balance, check_plan
+from app.launch.offers import known_offers
 from app.launch.options import Options
 from app.launch.pinned import carried, pin_model
 from app.launch.pinning import pin
@@ -37,8 +40,8 @@ class Plan:
     """What would be launched. `spec` is None when the model could not be found; `command` is what would be started.
 
     `base` is what a name is made from where none was given, `fit` how one replica fits this machine if that is known.
-    `sizes` are those that it may have there. `choice` is why that engine, and why not the others. `waiting` are the
-    checks that have not ended yet, by name: none in a plan that is whole.
+    `sizes` are those that it may have there, `claim` what it sets aside of GPUs. `choice` is why that engine, and why
+    not the others. `waiting` are the checks that have not ended yet, by name: none in a plan that is whole.
     """
 
     name: str
@@ -50,6 +53,7 @@ class Plan:
     fit: Fit | None = None
     sizes: tuple[Size, ...] = ()
     choice: Choice | None = None
+    claim: Claim | None = None
     waiting: tuple[str, ...] = ()
 
     @property
@@ -102,7 +106,7 @@ def plan_launch(
         checks = [] if options.name is None else [check_name(options.name, taken)]
         return Plan(options.name or "", options.replicas or 1, (*checks, from_error("model", error)))
     if watch is not None and model.source == "hub":
-        watch(Plan(options.name or "", options.replicas or 1, (), waiting=("hub",)))
+        watch(_before_the_hub(model, options, home, taken))
     model, hub = pin_model(model, options, home, presets)
     traits = traits_of(model, home)
     choice = _choose(options, traits, home, presets)
@@ -133,6 +137,15 @@ def plan_launch(
     checks += check_length(priced, traits)
     draft = Plan(name, replicas, (*checks, *offered, *unpriced), base=base, choice=choice)
     return _check(draft, priced, presets, home, _Manner(replicas, options, watch, usual))
+
+
+def _before_the_hub(model: ModelRef, options: Options, home: Home, taken: Collection[str]) -> Plan:
+    """What can be said of a model of the hub without it, which may take its time to answer."""
+    replicas = options.replicas or 1
+    name = options.name if options.name is not None else free_name(slug(model), taken)
+    mode = options.mode or "active"
+    checks = (check_name(name, taken), check_plan(home, load_settings(home), name, replicas, mode))
+    return Plan(name, replicas, checks, base=slug(model), waiting=("hub",))
 
 
 def plan_change(
@@ -309,6 +322,7 @@ class _Found:
     pinned: str | None
     fit: Fit | None = None
     sizes: tuple[Size, ...] = ()
+    claim: Claim | None = None
 
 
 def _check(draft: Plan, spec: VariantSpec, presets: Mapping[str, Preset], home: Home, manner: _Manner) -> Plan:
@@ -324,7 +338,8 @@ def _check(draft: Plan, spec: VariantSpec, presets: Mapping[str, Preset], home: 
             every = tuple(map(forced, every))
         share = spec.share if found.fit is None else found.fit.share
         known = replace(spec, digest=found.digest, pinned=found.pinned, share=share)
-        plan = replace(draft, checks=every, spec=known, fit=found.fit, sizes=found.sizes, waiting=waiting)
+        plan = replace(draft, checks=every, spec=known, fit=found.fit, sizes=found.sizes, claim=found.claim)
+        plan = replace(plan, waiting=waiting)
         return plan if plan.failure else replace(plan, command=_command(known, presets, draft.name))
 
     def told(checks: tuple[Check, ...], waiting: tuple[str, ...]) -> None:
@@ -365,10 +380,16 @@ def _questions(
             checks += solved(found.fit, spec, presets, home)
         return checks
 
+    def reserved() -> list[Check]:
+        force = options is not None and options.force
+        found.claim, checks = claim(draft.name, spec, draft.replicas, home, force=force)
+        return checks
+
     return [
         *([Question("image", image)] if sound and spec.backend == CONTAINERS else []),
         Question("balance", lambda: [check_balance(home, settings, price, manner.added)]),
         Question("plan", lambda: [check_plan(home, settings, draft.name, draft.replicas, spec.mode)]),
+        *([Question("reserved", reserved)] if sound and spec.gpus and spec.smart is None else []),
         *([Question("fit", fits)] if sound else []),
     ]
 
@@ -384,4 +405,13 @@ def _fit(spec: VariantSpec, home: Home) -> tuple[Fit | None, list[Check]]:
         found = fit(spec, home)
     except StokerError as error:
         return None, [Check("fit", "warn", f"not known: {error.message}", error.code, error.remedy)]
-    return found, [] if found is None else [check_fit(found)]
+    return found, [] if found is None else [_with_larger(check_fit(found), found, home)]
+
+
+def _with_larger(check: Check, found: Fit, home: Home) -> Check:
+    """The check with the next larger GPU that could be had instead, where it is close or does not fit."""
+    if check.result == "pass" or not found.on_gpu:
+        return check
+    gpus = found.setup.gpus
+    larger = next_larger(known_offers(home, load_settings(home)), found.most, max(g.total for g in gpus), len(gpus))
+    return replace(check, remedy=f"{check.remedy} On offer: {larger}.") if larger else check

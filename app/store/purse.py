@@ -5,9 +5,10 @@ import time
 
 from sqlmodel import Session, col, func, select
 
+from app.domain.budget import shortfall
 from app.domain.failures import StokerError
 from app.domain.ids import ulid
-from app.domain.money import Price, format_amount
+from app.domain.money import Price
 from app.store.ledger import Book, hold
 from app.store.tables import Attempt, Deployment, Instance, Variant
 
@@ -26,13 +27,16 @@ def hold_hour(session: Session, deployment: Deployment, code: str, actor: str, l
     wanted = price.by_hour * max(least, deployment.replicas - _under_way(session, deployment.id, ready=True))
     missing = _hold(session, deployment.id, max(wanted, int(not price.by_hour)), f"{deployment.id}:{ulid()}", actor)
     if missing:
-        text = f"An hour costs {format_amount(wanted)}, {format_amount(missing)} is missing."
-        raise StokerError(code, text, detail={"missing_micro": missing})
+        text = shortfall(wanted, missing)
+        raise StokerError(code, f"{text[0].upper()}{text[1:]}.", detail={"missing_micro": missing})
 
 
-def hold_attempt(session: Session, instance: Instance, actor: str) -> bool:
-    """Hold an hour for one more attempt of `instance`; whether there was the money for it."""
-    price = price_of(session, instance.variant_id)
+def hold_attempt(session: Session, instance: Instance, actor: str, hour: int | None = None) -> bool:
+    """Hold an hour for one more attempt of `instance`; whether there was the money for it.
+
+    `hour` is what one costs where it was placed, None where its variant says where it runs.
+    """
+    price = price_of(session, instance.variant_id).placed(hour)
     if not price.by_hour:
         return True
     starting = _under_way(session, instance.deployment_id, ready=False) + 1

@@ -15,6 +15,7 @@ from app.domain.status import Status
 from app.domain.text import clean_text
 from app.domain.variant import VariantSpec
 from app.store.purse import hold_hour
+from app.store.reservations import confirm
 from app.store.tables import Deployment, Event, Variant
 
 
@@ -47,10 +48,14 @@ def launch(session: Session, name: str, spec: VariantSpec, replicas: int, actor:
 
 
 def start(session: Session, name: str, actor: str) -> Deployment:
-    """Wish a deployment to run; what has failed is tried again. Raises BILLING_BLOCKED without money for an hour."""
+    """Wish a deployment to run; what has failed is tried again.
+
+    Raises BILLING_BLOCKED without money for an hour, and GPU_INCOMPATIBLE where others have its GPU now.
+    """
     deployment = _lasting(session, name)
     deployment.wish, deployment.wish_at, deployment.stop_now = "running", now_us(), 0
     hold_hour(session, deployment, "BILLING_BLOCKED", actor)
+    confirm(session, deployment)
     return _wished(session, deployment, "start", actor)
 
 
@@ -67,6 +72,7 @@ def restart(session: Session, name: str, actor: str) -> Deployment:
     deployment.wish, deployment.stop_now = "running", 0
     deployment.wish_at = deployment.restart_at = now_us()
     hold_hour(session, deployment, "BILLING_BLOCKED", actor)
+    confirm(session, deployment)
     return _wished(session, deployment, "restart", actor)
 
 

@@ -11,6 +11,7 @@ from app.domain.vram.peak import Peak
 from app.domain.vram.printed import Taken
 from app.domain.vram.setup import Setup
 from app.launch.facts import from_gguf
+from app.settings import Home
 from app.store import peaks
 from app.store.write import Store
 from bench import vram
@@ -142,6 +143,23 @@ def test_the_next_larger_gpu_is_named_where_it_does_not_fit_or_is_close(stoker: 
     close = out("RTX 4090", "70000")
     assert "the error band reaches beyond the memory" in close
     assert "larger   RTX 5090, 31.4 GiB" in close
+
+
+def test_what_is_on_offer_instead_is_named_with_its_price(stoker: Stoker, config: str, home: Home) -> None:
+    home.make()
+    (home.config / "config.toml").write_text(
+        '[simulated.sim-a]\ngpu = "A100 80GB"\ngpus = 1\nprice = "1.80"\n'
+        '[simulated.sim-b]\ngpu = "RTX A6000"\ngpus = 1\nprice = "0.90"\n'
+    )
+
+    def out(gpu: str, context: str) -> str:
+        words = ("--engine", "llama.cpp", "--gpu", gpu, "--ctx", context)
+        return stoker("estimate", "m", "--config", config, *words).out
+
+    assert "on offer RTX A6000 (47.5 GiB) on simulated@sim-b at 0.90 an hour" in out("RTX 4090", "70000")
+    assert "on offer A100 80GB (79.1 GiB) on simulated@sim-a at 1.80 an hour" in out("RTX A6000", "300000")
+    assert "on offer" not in out("RTX 4090", "4096")
+    assert "on offer" not in out("H200", "2000k")
 
 
 def test_a_file_is_read_by_its_header(stoker: Stoker, tmp_path: Path) -> None:

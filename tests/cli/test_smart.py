@@ -85,6 +85,7 @@ def test_its_constraints_are_kept_until_a_change_names_a_place(stoker: Stoker, h
     assert "placements" not in shown
     with read.reading(home.store) as connection:
         (_, _, spec, _) = read.variants(connection, shown_id(connection))[0]
+    assert spec.price.hour == 400_000
     assert spec.smart is not None
     assert spec.smart.backends == ("process", "simulated", "docker")
     assert spec.smart.need > 2**28

@@ -4,12 +4,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlmodel import Session
 
 from app.domain.facts import Deployment
+from app.domain.money import Price
 from app.domain.offers import GIB, Wanted
 from app.domain.placement import Tried
 from app.settings import Home
-from app.store import read, wishes
+from app.store import ledger, read, wishes
 from app.store.placements import placements
 from tests.control.answering import answering
 from tests.control.servers import server, start, without_gateway
@@ -49,6 +51,22 @@ def demo(home: Home) -> Deployment:
     return found
 
 
+def begin(home: Home, replicas: int = 1) -> None:
+    """Launch it, with money for a while."""
+    wish(home, put_in, 50_000_000)
+    launch(home, replicas=replicas, smart=WANTED, price=Price(hour=300_000))
+
+
+def put_in(session: Session, amount: int) -> None:
+    ledger.top_up(ledger.Book(session, 1), amount, "test")
+
+
+def billed(home: Home) -> list[int]:
+    """The prices of an hour that are being billed."""
+    with read.reading(home.store) as connection:
+        return [row["price"] for row in connection.execute("SELECT price FROM meters WHERE closed = 0")]
+
+
 def clear(home: Home) -> None:
     wish(home, wishes.remove, "demo", "test")
     wait_for(lambda: status(home) == "GONE", "the removal")
@@ -57,10 +75,11 @@ def clear(home: Home) -> None:
 def test_a_host_without_capacity_is_left_for_the_next_one_and_goes_last(tmp_path: Path, url: str) -> None:
     home = new_home(tmp_path)
     hosts(home, url, a='["timeout 0.1", "none"]', b='["none"]', c='["none"]')
-    launch(home, smart=WANTED)
+    begin(home)
     with server(home, without_gateway):
         wait_for(lambda: status(home) == "DEPLOYED", "the second offer")
         assert offers(home) == ["a", "b"]
+        assert billed(home) == [400_000], "at what the place costs"
         assert demo(home).instances[0].backend == "simulated@b"
         first, second = tried(home)
         assert (first.code, first.evidence) == ("PROVIDER_TIMEOUT", "no capacity within 0.1 s")
@@ -77,7 +96,7 @@ def test_a_host_without_capacity_is_left_for_the_next_one_and_goes_last(tmp_path
 def test_when_every_host_has_failed_the_first_is_tried_again_later(tmp_path: Path, url: str) -> None:
     home = new_home(tmp_path)
     hosts(home, url, a='["capacity"]', b='["capacity"]', c='["capacity"]')
-    launch(home, smart=WANTED)
+    begin(home)
     with server(home, without_gateway):
         wait_for(lambda: len(tried(home)) >= 3 and tried(home)[2].delay_us is not None, "three attempts")
         assert offers(home)[:3] == ["a", "b", "c"]
@@ -88,7 +107,7 @@ def test_when_every_host_has_failed_the_first_is_tried_again_later(tmp_path: Pat
 def test_a_failure_that_is_not_the_host_s_stays_where_it_is(tmp_path: Path, url: str) -> None:
     home = new_home(tmp_path)
     hosts(home, url, a='["oom"]', b='["none"]')
-    launch(home, smart=WANTED)
+    begin(home)
     with server(home, without_gateway):
         wait_for(lambda: status(home) == "FAILED", "the failure")
         assert offers(home) == ["a"]
@@ -99,7 +118,7 @@ def test_a_failure_that_is_not_the_host_s_stays_where_it_is(tmp_path: Path, url:
 def test_each_replica_has_its_own_gpu_and_one_without_says_who_has_it(tmp_path: Path, url: str) -> None:
     home = new_home(tmp_path)
     hosts(home, url, a='["none"]', b='["none"]')
-    launch(home, replicas=3, smart=WANTED)
+    begin(home, replicas=3)
     with server(home, without_gateway):
         wait_for(lambda: any(i.failure_count > 1 for i in demo(home).instances), "the third, twice")
         wait_for(lambda: sum(i.ready_at is not None for i in demo(home).instances) == 2, "two of them")
@@ -117,7 +136,7 @@ def test_a_server_that_is_killed_while_a_host_is_waited_for_leaves_the_next_one_
 ) -> None:
     home = new_home(tmp_path)
     hosts(home, url, a='["timeout 3"]', b='["none"]')
-    launch(home, smart=WANTED)
+    begin(home)
     first = start(home, without_gateway)
     try:
         wait_for(lambda: len(tried(home)) == 1, "the first attempt")

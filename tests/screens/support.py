@@ -270,6 +270,7 @@ def timeless(text: str) -> str:
     text = re.sub(r"(?<=\d out)  +", "  ", text)
     text = re.sub(r"\b[A-Z][a-z]{2} \d\d \d\d:\d\d\b|\b\d\d:\d\d:\d\d\b", "HH:MM:SS", text)
     text = re.sub(r"\b[A-Z][a-z]{2} [A-Z][a-z]{2} \d\d\b", "Day Mon 00", text)
+    text = re.sub(r"\b\d(?=[smhd] ago\b)|(?<=since )\d(?=[smhd]\b)", "N", text)
     text = re.sub(r"(?<=  month )\d+\.\d\d$", "N.NN", text, flags=re.MULTILINE)
     return re.sub(r"(?<=HH:MM:SS)  +|(?<=TIME    )  +", "  ", text)
 

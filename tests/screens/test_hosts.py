@@ -40,7 +40,7 @@ def busy(scribe: Scribe) -> HostFacts:
         4120, 2 * GIB, "ada", "vllm serve Qwen3-8B", "3f2a9c0d1e4b", now - 4 * HOUR - MINUTE, deployment="chat"
     )
     command = f"python train.py --config {'very/' * 12}long.yaml {HOSTILE}"
-    train = Holder(4121, 6 * GIB, "alice", command, None, now - 150 * SECOND)
+    train = Holder(4121, 6 * GIB, "alice", command, None, now - 121 * SECOND)
     h100 = Gpu(0, "GPU-a", "NVIDIA H100 80GB HBM3", 80 * GIB, 78 * GIB, 2 * GIB, 92, 71, 412_500, "9.0", 3, 31, False)
     l40s = Gpu(1, "GPU-b", "NVIDIA L40S", 45 * GIB, GIB, 44 * GIB, 0, 31, 36_000, "8.9", None, None, None, holders=())
     lost = Gpu(2, "GPU-c", "NVIDIA L40S", xid=79, trouble="The GPU is lost: it does not answer the driver.")
@@ -60,8 +60,8 @@ def stocked(scribe: Scribe) -> None:
         Kept(HOSTILE, "hub cache", None),
     )
     disks = (Disk("weights", 2 * 10**12, 61 * 10**9), Disk("images", 5 * 10**11, 2 * 10**11))
-    here = Stock(scribe.now - 130 * SECOND, "28.2.2", "", (vllm, ours, other), weights, disks)
-    bare = Stock(scribe.now - 130 * SECOND, None, "There is no `docker` on this host.", disks=disks[1:])
+    here = Stock(scribe.now - 121 * SECOND, "28.2.2", "", (vllm, ours, other), weights, disks)
+    bare = Stock(scribe.now - 121 * SECOND, None, "There is no `docker` on this host.", disks=disks[1:])
     store = Store(scribe.home.store)
     for name, stock in (("local", here), ("laptop", bare)):
         with store.write() as session:
@@ -78,11 +78,11 @@ def several(scribe: Scribe) -> None:
     look = HostLook(
         "unreachable", now, (gone,), "550.1", None, "HOST_UNREACHABLE", "ssh: connect to host gpu1: timed out."
     )
-    write(scribe, HostFacts("gpu1", look, {}, now - 150 * SECOND, now - 160 * SECOND))
+    write(scribe, HostFacts("gpu1", look, {}, now - 121 * SECOND, now - 131 * SECOND))
     down = HostLook("driver_down", now, code="CUDA_ERROR", detail="The NVIDIA driver is installed but not running.")
-    write(scribe, HostFacts("gpu2", down, {}, now - 150 * SECOND, now))
+    write(scribe, HostFacts("gpu2", down, {}, now - 121 * SECOND, now))
     bare = HostLook("no_driver", now, detail="There is no NVIDIA driver on this host: it has no `nvidia-smi`.")
-    write(scribe, HostFacts("laptop", bare, {}, now - 150 * SECOND, now))
+    write(scribe, HostFacts("laptop", bare, {}, now - 121 * SECOND, now))
     stocked(scribe)
     scribe.up()
 
