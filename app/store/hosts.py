@@ -3,9 +3,10 @@
 import json
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from app.domain.gpus import HostFacts, HostLook, Ours, Reserve, Sample, Wanted
+from app.domain.gpus import HostFacts, HostLook, Ours, Reserve, Reserves, Sample, Wanted
 from app.domain.hosts import LOCAL
 from app.domain.stock import Stock
 
@@ -56,6 +57,23 @@ def stocks(connection: sqlite3.Connection) -> dict[str, Stock]:
     """What each host has in store, by its name, as far as anybody looked."""
     rows = connection.execute("SELECT host, stock FROM host_stocks")
     return {row["host"]: Stock.from_json(json.loads(row["stock"])) for row in rows}
+
+
+def promised(connection: sqlite3.Connection) -> list[HostFacts]:
+    """The hosts with what is set aside there among what ours need, also where nothing has started yet."""
+    declared = reserved(connection)
+    return [replace(facts, reserves=_needs(facts, declared)) for facts in hosts(connection)]
+
+
+def _needs(facts: HostFacts, declared: Reserved) -> Mapping[str, Reserves]:
+    """What ours need of each GPU: what each was seen to need, or what was set aside for it if that is more."""
+    needs = {uuid: dict(of) for uuid, of in facts.reserves.items()}
+    for (host, uuid), of in declared.items():
+        for name, size in of.items() if host == facts.name else ():
+            # Nobody is a newcomer to what has not begun.
+            known = needs.setdefault(uuid, {}).get(name, Reserve(0, facts.look.at))
+            needs[uuid][name] = replace(known, bytes=max(known.bytes, size))
+    return needs
 
 
 def reserved(connection: sqlite3.Connection) -> Reserved:
