@@ -158,6 +158,11 @@ class Console(OrderedKeys[None]):
             screen.show(fleet, facts)
             self._show_state()
 
+    @property
+    def standing(self) -> Standing:
+        """The account as it was read last."""
+        return self._standing
+
     def hurry(self) -> None:
         """Read again now: something was written, or another screen came up."""
         self._hurry.set()
@@ -393,30 +398,33 @@ class Console(OrderedKeys[None]):
     def _show_state(self) -> None:
         """At the right of the header: nothing while all is well, else what is wrong and since when."""
         if self.is_running and isinstance(self.screen, ConsoleScreen) and self.screen.is_mounted:
-            self.screen.query_one(Header).set_right(self._state())
+            self.screen.query_one(Header).set_right(*self._state())
 
-    def _state(self) -> Line:
+    def _state(self) -> tuple[Line, Line]:
+        """What is to be said, and the same in little room."""
         age = time.monotonic() - self._read_at
         if age > STALE_S:
-            return [(f"{self.glyphs.unreachable} this is {age:.0f} s old", "look")]
+            return [(f"{self.glyphs.unreachable} this is {age:.0f} s old", "look")], ()
         fleet = self._fleet
         if fleet is None:
-            return [("nothing launched yet", "dim")]
+            return [("nothing launched yet", "dim")], ()
         fresh = fleet.freshness
         if fresh.answering:
             return self._purse()
         if fresh.server == "starting":
-            return [(f"{self.glyphs.asleep} server starting", "dim")]
+            return [(f"{self.glyphs.asleep} server starting", "dim")], ()
         if fresh.server == "down":
-            return [(f"{self.glyphs.asleep} server down", "look")]
+            return [(f"{self.glyphs.asleep} server down", "look")], ()
         since = "" if fresh.observed_at is None else f" since {max(0, fleet.now - fresh.observed_at) // 1_000_000} s"
-        return [(f"{self.glyphs.unreachable} server not answering{since}", "look")]
+        short = f"{self.glyphs.unreachable} server silent{since.removeprefix(' since')}"
+        return [(f"{self.glyphs.unreachable} server not answering{since}", "look")], [(short, "look")]
 
-    def _purse(self) -> Line:
-        """Balance, burn and runway, where money is in use."""
+    def _purse(self) -> tuple[Line, Line]:
+        """Balance, burn and runway, where money is in use; where there is little room the last of them."""
         if not self._standing.in_use:
-            return []
-        return [(cell.text, cell.tone) for cell in header_parts(self._standing, self.currency)]
+            return [], ()
+        parts = [(cell.text, cell.tone) for cell in header_parts(self._standing, self.currency)]
+        return parts, parts[-1:]
 
     _fleet: Fleet | None = None
     _standing = Standing()

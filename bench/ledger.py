@@ -4,16 +4,21 @@
 """
 
 import argparse
+import asyncio
+import json
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from sqlmodel import Session
+from textual.pilot import Pilot
 
 from app.boot import instant
+from app.console import Console, Options
 from app.control import meter
 from app.domain.ids import ulid
 from app.domain.money import DAY_US, MICRO
@@ -26,11 +31,14 @@ from app.store.tables import Attempt, Deployment, Instance, Meter, Variant
 from app.store.verify import verify
 from app.store.write import Store
 from bench.figures import figure
+from tests.store.spec import spec
+from tests.widgets.support import screen_of
 
 DEPLOYMENTS = 20
 AT_ONCE = 20_000
 WINDOW = 400
 """Entries that the screen reads at a time."""
+PAGES = 50
 
 
 def main() -> None:
@@ -49,6 +57,7 @@ def main() -> None:
             took = time.perf_counter() - began
             figure("an entry written", took / options.entries * 1e6, "us", entries=options.entries)
             _look(home)
+            asyncio.run(_open(home))
             _tick(store, options.instances)
         began = time.perf_counter()
         found = verify(home.store)
@@ -74,6 +83,37 @@ def _look(home: Home) -> None:
                 look()
                 times.append((time.perf_counter() - began) * 1_000)
             figure(name, statistics.median(times), "ms", entries=total, worst=round(max(times), 3))
+
+
+async def _open(home: Home) -> None:
+    """The Ledger screen: from the key to the newest entry on it, and pages down into the past."""
+    app = Console(home, Options())
+    async with app.run_test(size=(120, 40)) as pilot:
+        # The first time builds the screen and imports what it shows; the second is what a person meets all day.
+        for name in ("the screen opened", "the screen opened again"):
+            app.go("fleet")
+            await pilot.pause()
+            began = time.perf_counter()
+            await pilot.press("5")
+            await _shows(pilot, lambda: "charge" in screen_of(app))
+            figure(name, (time.perf_counter() - began) * 1_000, "ms")
+        times = []
+        for _ in range(PAGES):
+            before, began = screen_of(app), time.perf_counter()
+            await pilot.press("pagedown")
+            while screen_of(app) == before:
+                await pilot.pause()
+            times.append((time.perf_counter() - began) * 1_000)
+        figure("a page down", statistics.median(times), "ms", pages=PAGES, worst=round(max(times), 3))
+        began = time.perf_counter()
+        await pilot.press("G")
+        await _shows(pilot, lambda: "topup" in screen_of(app))
+        figure("the oldest entry", (time.perf_counter() - began) * 1_000, "ms")
+
+
+async def _shows(pilot: Pilot[Any], true: Callable[[], object]) -> None:
+    while not true():
+        await pilot.pause()
 
 
 def _tick(store: Store, instances: int) -> None:
@@ -150,7 +190,9 @@ def _fill(store: Store, entries: int) -> None:
 
 def _deploy(session: Session, name: str) -> Deployment:
     deployment_id, variant_id = ulid(), ulid()
-    session.add(Variant(id=variant_id, deployment_id=deployment_id, number=1, spec="{}", created_at=1))
+    session.add(
+        Variant(id=variant_id, deployment_id=deployment_id, number=1, spec=json.dumps(spec().to_json()), created_at=1)
+    )
     row = Deployment(
         id=deployment_id,
         name=name,

@@ -38,9 +38,10 @@ class Choice(Bar, can_focus=True):
         self.value = value if value in self.choices else (self.choices[0] if self.choices else "")
 
     def spans(self, width: int) -> Line:
-        if not self.has_focus or len(self.choices) < 2:
+        if not self.has_focus:
             return [(self.value, "plain")]
-        return [(self.value, "accent"), (f"  {self.glyphs.left} {self.glyphs.right}", "dim")]
+        arrows = f"  {self.glyphs.left} {self.glyphs.right}" if len(self.choices) > 1 else ""
+        return [(self.value, "accent"), (arrows, "dim")]
 
     def choose(self, value: str) -> None:
         """Choose `value` if it is one of the choices."""

@@ -23,8 +23,8 @@ def _at(places: Sequence[_PLACE], x: int) -> str | None:
 class Header(Bar):
     """Name, tabs and, at the right, whatever the app has to say. The active tab is accented.
 
-    When the width is short tabs shrink to their key, from the right and the active one excepted, before anything else
-    gives way.
+    When the width is short the name goes first, then the space between tabs, then what is said becomes its short form;
+    at last tabs shrink to their key, from the right and the active one excepted.
     """
 
     @dataclass
@@ -39,6 +39,7 @@ class Header(Bar):
         self._tabs: tuple[tuple[str, str], ...] = ()
         self._active = ""
         self._right: Line = ()
+        self._short: Line = ()
         self._places: list[_PLACE] = []
 
     def set_tabs(self, tabs: Sequence[tuple[str, str]], active: str) -> None:
@@ -47,34 +48,38 @@ class Header(Bar):
             self._tabs, self._active = tuple(tabs), active
             self.refresh()
 
-    def set_right(self, right: Line) -> None:
-        """What stands at the right end."""
-        if tuple(right) != tuple(self._right):
-            self._right = tuple(right)
+    def set_right(self, right: Line, short: Line = ()) -> None:
+        """What stands at the right end, and what of it is said where there is no room for all."""
+        if (tuple(right), tuple(short)) != (tuple(self._right), tuple(self._short)):
+            self._right, self._short = tuple(right), tuple(short)
             self.refresh()
 
     def spans(self, width: int) -> Line:
-        room = width - (width_of(self._right) + 2 if self._right else 0) - 1
-        labelled = len(self._tabs)
-        left = self._left(labelled)
-        while labelled and width_of(left) > room:
-            labelled -= 1
-            left = self._left(labelled)
-        return spread(left, [*self._right, (" ", "plain")], width, self.glyphs.ellipsis)
+        tabs = len(self._tabs)
+        wide, bare, tight = (f" {self._title}", "  ", tabs), ("", "  ", tabs), ("", " ", tabs)
+        ways = [(way, self._right) for way in (wide, bare, tight)]
+        ways += [(way, self._short) for way in (wide, bare, tight) if self._short]
+        least = self._short or self._right
+        ways += [((f" {self._title}", "  ", labelled), least) for labelled in range(tabs - 1, -1, -1)]
+        for way, right in ways:
+            left = self._left(*way)
+            if width_of(left) + (width_of(right) + 2 if right else 0) + 1 <= width:
+                break
+        return spread(left, [*right, (" ", "plain")], width, self.glyphs.ellipsis)
 
     def on_click(self, event: events.Click) -> None:
         key = _at(self._places, event.x)
         if key is not None:
             self.post_message(self.TabSelected(key))
 
-    def _left(self, labelled: int) -> list[Span]:
-        """Name and tabs, of which the first so many and the active one show their label."""
-        spans: list[Span] = [(f" {self._title}", "strong")]
+    def _left(self, title: str, gap: str, labelled: int) -> list[Span]:
+        """The title, if any, and tabs, of which the first so many and the active one show their label."""
+        spans: list[Span] = [(title, "strong")] if title else []
         self._places = []
         for n, (key, label) in enumerate(self._tabs):
             active = key == self._active
             text = f"{key} {label}" if active or n < labelled else key
-            spans.append(("  " if n <= labelled else " ", "plain"))
+            spans.append((gap if n <= labelled and spans else " ", "plain"))
             start = width_of(spans)
             spans.append((text, "accent" if active else "dim"))
             self._places.append((start, width_of(spans), key))

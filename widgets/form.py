@@ -21,7 +21,8 @@ from widgets.theme import UNICODE, Glyphs
 class Field:
     """One field. With `choices` a value is one of them; without, it is text, helped by `complete`.
 
-    `hint` stands at the right until `set_hint` says something else. A `secret` shows dots.
+    `hint` stands at the right until `set_hint` says something else. A `secret` shows dots. `heading` stands above the
+    field where the form shows headings.
     """
 
     key: str
@@ -32,6 +33,7 @@ class Field:
     complete: Complete | None = None
     hint: Line = ()
     secret: bool = False
+    heading: str = ""
 
 
 class _Row(Horizontal):
@@ -84,7 +86,10 @@ class Form(Vertical):
     """
 
     DEFAULT_CSS = """
-    Form { height: auto; }
+    Form { height: auto; overflow-y: auto; scrollbar-size-vertical: 1; }
+    Form > .heading { display: none; margin-top: 1; }
+    Form > .heading.-first { margin-top: 0; }
+    Form.-headed > .heading.-shown { display: block; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down", "go(1)", "Next field", show=False, id="form.next"),
@@ -126,11 +131,17 @@ class Form(Vertical):
     ) -> None:
         super().__init__(id=id)
         self._rows = {field.key: _Row(field, label_width, value_width, glyphs) for field in fields}
+        self._headings = {field.key: _heading(field.heading, glyphs) for field in fields if field.heading}
+        for first in list(self._headings.values())[:1]:
+            first.add_class("-first")
         self._hints: dict[str, Line] = {field.key: field.hint for field in fields}
         self._between = f" {glyphs.between} "
 
     def compose(self) -> ComposeResult:
-        yield from self._rows.values()
+        for key, row in self._rows.items():
+            if key in self._headings:
+                yield self._headings[key]
+            yield row
 
     @property
     def values(self) -> dict[str, str]:
@@ -162,10 +173,19 @@ class Form(Vertical):
         if isinstance(entry, Choice):
             entry.offer(choices)
 
-    def show_only(self, keys: Sequence[str]) -> None:
-        """Show these fields and hide the others, as for a novice."""
+    def set_placeholder(self, key: str, text: str) -> None:
+        """Say what an empty field of text stands for."""
+        entry = self._rows[key].entry
+        if isinstance(entry, Entry):
+            entry.placeholder = text
+
+    def show_only(self, keys: Sequence[str], *, headed: bool = False) -> None:
+        """Show these fields and hide the others, as for a novice; with the headings that they have, or without."""
         for key, row in self._rows.items():
             row.display = key in keys
+        for key, heading in self._headings.items():
+            heading.set_class(key in keys, "-shown")
+        self.set_class(headed, "-headed")
 
     def focus_field(self, key: str) -> None:
         """Give the focus to a field."""
@@ -217,6 +237,12 @@ class Form(Vertical):
             matches = list(row.entry.matches())
             others = [] if row.entry.value in matches else _ends(matches)
         row.show_hint([(self._between.join(others), "dim")] if len(others) > 1 else self._hints[key])
+
+
+def _heading(text: str, glyphs: Glyphs) -> Lines:
+    heading = Lines([[(text, "strong")]], glyphs=glyphs)
+    heading.add_class("heading")
+    return heading
 
 
 def _ends(paths: Sequence[str]) -> Sequence[str]:

@@ -53,8 +53,11 @@ def cut_line(line: Line, width: int, ellipsis: str = "…") -> list[Span]:
     return kept
 
 
-def fold(line: Line, width: int, indent: int = 0) -> list[list[Span]]:
-    """`line` as lines of at most `width` columns, at least one; those that go on are indented."""
+def fold(line: Line, width: int, indent: int = 0, *, words: bool = False) -> list[list[Span]]:
+    """`line` as lines of at most `width` columns, at least one; those that go on are indented.
+
+    With `words` it is folded between words, unless one of them takes half a line.
+    """
     width, indent = max(2, width), min(indent, max(0, width - 8))
     lines: list[list[Span]] = [[]]
     room = width
@@ -62,7 +65,10 @@ def fold(line: Line, width: int, indent: int = 0) -> list[list[Span]]:
         rest = text
         while cell_len(rest) > room:
             # A wide character that has no room at the end of the line is replaced by a blank.
-            head = set_cell_size(rest, room).rstrip(" ") if room else ""
+            head = set_cell_size(rest, room) if room else ""
+            if words and not rest[len(head) :].startswith(" ") and (space := head.rfind(" ")) > room // 2:
+                head = head[:space]
+            head = head.rstrip(" ")
             lines[-1].append((head, style))
             lines.append([(" " * indent, "plain")])
             rest, room = rest[len(head) :].lstrip(" "), width - indent

@@ -5,10 +5,13 @@ import click
 from app.cli.output import confirm, emit, interactive, note, say
 from app.cli.params import json_option, name_argument, wait_option
 from app.cli.server import writing
+from app.domain.engines import CONTAINERS
 from app.domain.fleet import Fleet
 from app.reach import actor
 from app.render import deployment as render
-from app.settings import Home, find_home
+from app.render.checks import check_lines
+from app.settings import Home, find_home, load_presets
+from app.store import read
 from app.store.fleet import look
 
 
@@ -36,6 +39,7 @@ def start(name: str, wait: bool, as_json: bool) -> None:
     from app.store import wishes
 
     home = find_home()
+    _say_if_moved(home, name)
     with writing(home) as session:
         deployment = wishes.start(session, name, actor())
     _done(home, name, deployment.id, wait, as_json)
@@ -50,6 +54,7 @@ def restart(name: str, wait: bool, as_json: bool) -> None:
     from app.store import wishes
 
     home = find_home()
+    _say_if_moved(home, name)
     with writing(home) as session:
         deployment = wishes.restart(session, name, actor())
     _done(home, name, deployment.id, wait, as_json)
@@ -89,6 +94,18 @@ def rm(name: str, forget: bool, yes: bool, wait: bool, as_json: bool) -> int:
         deployment = wishes.remove(session, name, actor(), forget=forget)
     _done(home, name, deployment.id, wait, as_json)
     return 0
+
+
+def _say_if_moved(home: Home, name: str) -> None:
+    """A line if what is started is no longer what the tag of its image stands for."""
+    with read.reading(home.store) as connection:
+        deployment = read.deployment(connection, name)
+        spec = read.specs(connection, [deployment.variant_id])[deployment.variant_id]
+    if spec.backend == CONTAINERS and (preset := load_presets(home).get(spec.engine)) is not None:
+        from app.launch.pinning import moved
+
+        if (check := moved(spec, preset)) is not None:
+            note(*check_lines([check]))
 
 
 def _agreed(fleet: Fleet) -> bool:

@@ -21,8 +21,10 @@ from app.domain.facts import Instance
 from app.domain.failures import StokerError
 from app.domain.variant import ModelRef, VariantSpec
 from app.launch.environment import read_values
+from app.launch.fit import share_on
 from app.launch.images import admit
 from app.launch.models import at_hand
+from app.launch.pinning import moved
 from app.settings import Home
 from backends.base import Backend, BackendRefused, Container, CouldNotLook, InstanceSpec, Mount
 
@@ -52,6 +54,8 @@ class Actor:
         self._ended_at: dict[str, float] = {}
         self.stops_sent: set[str] = set()
         self.released: set[str] = set()
+        self._aside: set[asyncio.Task[None]] = set()
+        self.moved: list[tuple[str, str]] = []
         self.refused: dict[str, BackendRefused | StokerError] = {}
 
     def busy(self, looked_at: Mapping[str, float]) -> frozenset[str]:
@@ -73,6 +77,10 @@ class Actor:
             try:
                 rendered = await asyncio.to_thread(self._render, deployment, instance.name, attempt.id, spec, epoch)
                 await backend.create(rendered, attempt.id)
+                if spec.backend == CONTAINERS:
+                    task = asyncio.create_task(self._notice(instance.id, spec))
+                    self._aside.add(task)
+                    task.add_done_callback(self._aside.discard)
             except (BackendRefused, StokerError) as error:
                 self.refused[attempt.id] = error
             except OSError as error:
@@ -108,7 +116,7 @@ class Actor:
 
     async def close(self) -> None:
         """Let calls under way come to their end."""
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        await asyncio.gather(*self._tasks.values(), *self._aside, return_exceptions=True)
 
     def _run(self, instance_id: str, call: Coroutine[None, None, None]) -> None:
         async def run() -> None:
@@ -125,6 +133,14 @@ class Actor:
 
         self._tasks[instance_id] = asyncio.create_task(run())
 
+    async def _notice(self, instance_id: str, spec: VariantSpec) -> None:
+        """See whether the tag of the image still stands for what was started, which nothing waits for."""
+        preset = self._presets.get(spec.engine)
+        check = None if preset is None else await asyncio.to_thread(moved, spec, preset)
+        if check is not None:
+            self.moved.append((instance_id, check.detail))
+            self._done()
+
     def _render(self, deployment: str, instance: str, attempt_id: str, spec: VariantSpec, epoch: int) -> InstanceSpec:
         preset = self._presets.get(spec.engine)
         if preset is None:
@@ -132,6 +148,8 @@ class Actor:
         directory = self._home.attempts / attempt_id
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         spec = replace(spec, model=at_hand(spec.model, self._home) or spec.model)
+        if preset.share and spec.smart is not None and spec.share is None:
+            spec = replace(spec, share=share_on(spec, self._home))
         command = render_command(preset, spec, deployment, sys.executable, compute_threads(os.cpu_count()))
         own = {preset.key_env: engine_key(directory)} if preset.key_env else {}
         return InstanceSpec(

@@ -120,11 +120,14 @@ class Recorder:
 
     def _begin(self, action: rules.Begin) -> None:
         instance = self.session.get_one(tables.Instance, action.instance_id)
-        placement, refused = self._place(instance)
-        hour = None if placement is None else placement.price
-        if refused is None and not hold_attempt(self.session, instance, ACTOR, hour):
-            self.held_back = True
-            return
+        # What is set aside for it where it goes is given back if there is no money for it there.
+        with self.session.begin_nested() as kept:
+            placement, refused = self._place(instance)
+            hour = None if placement is None else placement.price
+            if refused is None and not hold_attempt(self.session, instance, ACTOR, hour):
+                kept.rollback()
+                self.held_back = True
+                return
         last = self.session.exec(
             select(tables.Attempt.number)
             .where(tables.Attempt.instance_id == instance.id)
@@ -231,6 +234,23 @@ def _letters(index: int) -> str:
         index, digit = divmod(index - 1, 26)
         text = chr(ord("a") + digit) + text
     return text
+
+
+def note_moved(session: Session, instance_id: str, detail: str, now: int) -> None:
+    """Note, once for each digest, that the tag of an instance's image stands for something else by now."""
+    instance = session.get_one(tables.Instance, instance_id)
+    told = col(tables.Event.detail) == clean_text(detail), tables.Event.deployment_id == instance.deployment_id
+    if session.exec(select(tables.Event.id).where(*told)).first() is None:
+        event = tables.Event(
+            at=now,
+            deployment_id=instance.deployment_id,
+            subject=instance.name,
+            to_state=f"{instance.state}/{instance.phase}",
+            cause="the tag of its image has moved",
+            actor=ACTOR,
+            detail=clean_text(detail),
+        )
+        session.add(event)
 
 
 def mark_released(session: Session, attempt_ids: Iterable[str], now: int) -> None:

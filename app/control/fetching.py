@@ -8,7 +8,7 @@ from app.domain.failures import StokerError
 from app.domain.text import safe
 from app.domain.variant import ModelRef
 from app.launch.download import differs, download
-from app.launch.environment import drop_values, read_values
+from app.launch.environment import read_values
 from app.launch.fetch import Cancelled, GivenUp, Progress, fetch
 from app.launch.hub import access_of
 from app.launch.models import kept_files
@@ -30,10 +30,7 @@ def fetch_work(home: Home, payload: Mapping[str, Any]) -> Work:
         else:
             access = access_of(home, given)
             path = download(model, access, progress, cancelled, compare=payload.get("compare", False))
-        if path is None:
-            return None
-        drop_values(home, payload.get("env_file"))
-        return {"path": str(path)}
+        return None if path is None else {"path": str(path)}
 
     return work
 

@@ -19,6 +19,7 @@ from app.control.apply import mark_damaged
 from app.control.clock import Clock
 from app.control.fetching import Work, fetch_work, verify_work
 from app.domain.failures import StokerError
+from app.launch.environment import drop_values
 from app.settings import Home
 from app.store import tables
 
@@ -78,6 +79,7 @@ class Jobs:
             outcome = await self._carry_out(row)
             await self._write(_update, job_id, ended_at=self._clock.now(), **outcome)
             self._ended.add(job_id)
+            drop_values(self._home, json.loads(row["payload"]).get("env_file"))
         except StokerError as error:
             log.error("job %s: %s: %s It is taken up again.", job_id, error.code, error.message)
         finally:

@@ -15,7 +15,7 @@ from app.boot import boot_us
 from app.control import meter, places
 from app.control.accounts import Accounts
 from app.control.act import Actor
-from app.control.apply import Recorder, mark_reachable, mark_released
+from app.control.apply import Recorder, mark_reachable, mark_released, note_moved
 from app.control.clock import Clock
 from app.control.gateway import GatewayKeeper
 from app.control.jobs import Jobs
@@ -214,6 +214,8 @@ class Controller:
             released = frozenset(self.actor.released)
             await self.write(mark_released, released, self.clock.now())
             self.actor.released -= released
+        while self.actor.moved:
+            await self.write(note_moved, *self.actor.moved.pop(), self.clock.now())
         for name, look in self.watcher.looks.items():
             reachable = look.failing_since is None
             # The first look counts too: the rows may say of a backend what an earlier server found.

@@ -45,7 +45,7 @@ def follow(session: Session, deployments: Iterable[str], now: Instant) -> None:
     book = Book(session, now.at)
     for attempt, instance in _unmetered(session, ids):
         price = price_of(session, instance.variant_id).placed(placed_at(attempt))
-        since = attempt.started_at if price.from_start else attempt.ready_at
+        since = _started(attempt, now) if price.from_start else attempt.ready_at
         if price.by_idle_hour and since is not None:
             boot_us = max(0, now.boot_us - max(0, now.at - since))
             meter = Meter(
@@ -94,6 +94,13 @@ def _unmetered(session: Session, deployment_ids: list[str]) -> list[tuple[Attemp
         )
     ).all()
     return [(attempt, instance) for attempt, instance in rows]
+
+
+def _started(attempt: Attempt, now: Instant) -> int | None:
+    """When an attempt started; by its host's clock, which is another than ours, and so within what can be."""
+    if attempt.started_at is None:
+        return None
+    return min(now.at, max(attempt.created_at, attempt.started_at))
 
 
 def _bill(book: Book, meter: Meter, now: Instant, ended: tuple[int, int | None] | None = None) -> None:

@@ -76,7 +76,7 @@ class Senses:
             weights=weights,
             busy=busy,
             stops_sent=frozenset(actor.stops_sent),
-            no_room=await _no_room(deployments, specs, backends),
+            no_room=await _no_room(deployments, specs, backends, self._home),
             elsewhere=elsewhere,
             gateway_up=gateway_up,
             blocked=blocked,
@@ -148,7 +148,7 @@ class Senses:
 
 
 async def _no_room(
-    deployments: list[Deployment], specs: Mapping[str, VariantSpec], backends: Mapping[str, Backend]
+    deployments: list[Deployment], specs: Mapping[str, VariantSpec], backends: Mapping[str, Backend], home: Home
 ) -> dict[str, str]:
     """Why two replicas cannot run at once, for each deployment in a rollout whose host has no memory for it."""
     reasons = {}
@@ -160,7 +160,7 @@ async def _no_room(
         if spec.smart is not None or spec.place not in backends:
             continue
         try:
-            reason = no_room(spec, await backends[spec.place].probe())
+            reason = await asyncio.to_thread(no_room, spec, await backends[spec.place].probe(), home)
         except CouldNotLook as error:
             reason = str(error)
         if reason:

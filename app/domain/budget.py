@@ -57,7 +57,7 @@ def blocked(
     `prices` is by variant id, `order` the user's (`sort_key`), `used_at` tells when a deployment last had a request.
     One that costs nothing is never in it, whatever the balance.
     """
-    priced = [d for d in deployments if d.wish == "running" and not prices.get(d.variant_id, FREE).free]
+    priced = [d for d in deployments if d.wish == "running" and not _free(d, prices)]
     found = {d.id: why for d in priced if (why := _capped(d, funds, caps) or _unaffordable(d, prices, funds))}
     running = sorted((d for d in priced if d.id not in found and _up(d)), key=sort_key(order, prices, used_at))
     burn = sum(_burn(d, prices) for d in running)
@@ -67,6 +67,13 @@ def blocked(
         found[deployment.id] = "the balance is used up"
         burn -= _burn(deployment, prices)
     return found
+
+
+def shortfall(hour: int, missing: int, currency: str = "") -> str:
+    """Why there is not enough for a start that costs `hour` in its first hour, 0 where only tokens are billed."""
+    if not hour:
+        return "there is nothing left to pay for tokens"
+    return f"an hour costs {format_amount(hour)}{currency and f' {currency}'}, {format_amount(missing)} is missing"
 
 
 def sort_key(
@@ -88,6 +95,12 @@ def sort_key(
         return (*(by_word.get(word, lambda w=word: int(deployment.name != w))() for word in order), deployment.id)
 
     return key
+
+
+def price_there(instance: Instance, price: Price) -> Price:
+    """What a replica of a variant that costs `price` costs where it was placed."""
+    placement = None if instance.attempt is None else instance.attempt.placement
+    return price.placed(None if placement is None else placement.price)
 
 
 def may_release(deployment: Deployment) -> bool:
@@ -121,9 +134,7 @@ def _unaffordable(deployment: Deployment, prices: Mapping[str, Price], funds: Fu
     hour = prices[deployment.variant_id].by_hour
     others = sum(amount for name, amount in funds.held.items() if name != deployment.id)
     missing = max(1, hour) - (funds.balance - others)
-    if missing <= 0:
-        return ""
-    return f"an hour costs {format_amount(hour)}, {format_amount(missing)} is missing"
+    return shortfall(hour, missing) if missing > 0 else ""
 
 
 def _up(deployment: Deployment) -> bool:
@@ -143,4 +154,10 @@ def _leaving(instance: Instance) -> bool:
 def _burn(deployment: Deployment, prices: Mapping[str, Price]) -> int:
     """What a deployment costs an hour as things are, or will once it serves."""
     up = [i for i in deployment.instances if _open(i) and not _leaving(i)]
-    return sum(prices.get(i.variant_id, FREE).by_hour for i in up)
+    return sum(price_there(i, prices.get(i.variant_id, FREE)).by_hour for i in up)
+
+
+def _free(deployment: Deployment, prices: Mapping[str, Price]) -> bool:
+    """Whether nothing that a deployment runs or would start has a price."""
+    running = (price_there(i, prices.get(i.variant_id, FREE)) for i in deployment.instances if _open(i))
+    return prices.get(deployment.variant_id, FREE).free and all(price.free for price in running)

@@ -159,7 +159,7 @@ def choose(
         return _nearest(traits, machine, presets, tuple(out), engine, gpus, asked_for)
     preset, where = chosen
     taken = _taken(preset, where, machine, gpus)
-    return Choice(preset.name, where, _reason(preset, where, traits, machine), tuple(out), gpus=taken)
+    return Choice(preset.name, where, _reason(preset, where, traits, machine, taken), tuple(out), gpus=taken)
 
 
 def ways_of(preset: Preset) -> list[str]:
@@ -213,14 +213,16 @@ def _hardware(
 
 def asked(gpus: str | None, machine: Machine) -> tuple[Gpu, ...]:
     """The GPUs of the machine that `--gpus` names; for a count, those with the most free memory."""
-    known = tuple(gpu for gpu in machine.gpus or () if not gpu.trouble)
+    every = tuple(gpu for gpu in machine.gpus or () if not gpu.trouble)
+    # A slice is chosen by its name only.
+    known = tuple(gpu for gpu in every if gpu.slice is None)
     if not gpus or gpus == "all":
         return known
     if gpus.startswith("count="):
         count = int(gpus.removeprefix("count="))
         return tuple(sorted(known, key=lambda gpu: gpu.vram_free or 0, reverse=True)[:count])
     wanted = gpus.split(",")
-    return tuple(gpu for gpu in known if str(gpu.index) in wanted or gpu.uuid in wanted)
+    return tuple(gpu for gpu in every if gpu.uuid in wanted or (gpu.slice is None and str(gpu.index) in wanted))
 
 
 def _too_old(what: str, least: str, machine: Machine, gpus: str | None) -> Iterator[str]:
@@ -251,14 +253,14 @@ def _taken(preset: Preset, backend: str, machine: Machine, gpus: str | None) -> 
     wanted = preset.needs.capability or (preset.needs.gpu and machine.gpus)
     if gpus or not wanted or backend != CONTAINERS:
         return gpus
-    best = max(machine.gpus or (), key=lambda gpu: (not gpu.trouble, gpu.vram_free or 0), default=None)
+    best = max(asked(None, machine), key=lambda gpu: gpu.vram_free or 0, default=None)
     return "count=1" if best is None else str(best.index)
 
 
-def _reason(preset: Preset, backend: str, traits: Traits, machine: Machine) -> str:
+def _reason(preset: Preset, backend: str, traits: Traits, machine: Machine, gpus: str | None) -> str:
     held = ""
-    if preset.needs.capability and machine.gpus:
-        names = sorted({safe(gpu.name, 40) for gpu in machine.gpus if gpu.name})
+    if gpus and machine.gpus:
+        names = sorted({safe(gpu.name, 40) for gpu in asked(gpus, machine) if gpu.name})
         held = f" ({', '.join(names)})" if names else ""
     return f"{_way(preset.name, backend)}: {traits.format}, {preset.why or 'it serves that'}{held}"
 
@@ -282,8 +284,13 @@ def _nearest(
         other = choose(traits, machine, presets, gpus=gpus)
         if other.doubt is None:
             instead = f"`--engine {other.engine}` serves it: {other.reason}."
-        elif other.doubt.stage > Stage.FORMAT:
-            instead = f"{other.doubt.place} would take it, but {other.doubt.why}."
+        else:
+            near = [
+                each
+                for each in (*other.ruled_out, other.doubt)
+                if each.stage > Stage.PLATFORM and each.engine != engine
+            ]
+            instead = " ".join(f"{each.place} would take it, but {each.why}." for each in near)
     taken = _taken(presets[best.engine], best.backend, machine, gpus)
     return Choice(
         best.engine,

@@ -1,6 +1,7 @@
 """The exact command of a container, as a person would give it to Docker by hand."""
 
-from app.domain.engines import CONTAINERS, Preset, gpu_choice, mounted
+from app.domain.engines import CONTAINERS, Box, Preset, gpu_choice, mounted
+from app.domain.images import parse_reference, same_tag
 from app.domain.variant import VariantSpec
 
 
@@ -25,5 +26,12 @@ def docker_run(preset: Preset, spec: VariantSpec, command: tuple[str, ...]) -> t
         words += ["--shm-size", str(box.shm_bytes)]
     if spec.memory_limit is not None:
         words += ["--memory", str(spec.memory_limit), "--memory-swap", str(spec.memory_limit)]
-    image = spec.image or box.images_for(spec)[-1]
-    return (*words, "--entrypoint", command[0], image, *command[1:])
+    return (*words, "--entrypoint", command[0], _image(spec, box), *command[1:])
+
+
+def _image(spec: VariantSpec, box: Box) -> str:
+    """The image with its digest, if that is known: what would be pulled."""
+    if spec.image is not None:
+        return spec.image if spec.digest is None else str(parse_reference(spec.image).at(spec.digest))
+    last = box.images_for(spec)[-1]
+    return spec.pinned if spec.pinned and same_tag(spec.pinned, parse_reference(last)) else last

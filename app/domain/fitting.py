@@ -7,7 +7,9 @@ estimate says that it fits, the estimate is raised until it does not, and every 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from app.domain.failures import StokerError
 from app.domain.variant import VariantSpec
+from app.domain.vram.quants import cache_bits
 
 Estimate = Callable[[VariantSpec], int | None]
 """Bytes that a configuration needs at the place where memory ran out; None if that cannot be told."""
@@ -19,11 +21,8 @@ LEAST_CONTEXT = 512
 _MARGIN = 1.02
 """What is offered leaves a fiftieth of the room free: two starts of one configuration never take quite the same."""
 
-_KV_BYTES = {
-    "f32": 4.0, "f16": 2.0, "bf16": 2.0, "auto": 2.0, "q8_0": 1.0625, "fp8": 1.0, "fp8_e4m3": 1.0, "fp8_e5m2": 1.0,
-    "q5_1": 0.75, "q5_0": 0.6875, "q4_1": 0.625, "q4_0": 0.5625, "iq4_nl": 0.5625,
-}  # fmt: skip
-"""Bytes of one element of the cache, by its type: ggml's block sizes, and what vLLM calls `kv_cache_dtype`."""
+_UNKNOWN_BITS = 16.0
+"""What a type of cache that nobody has heard of is taken to have for each number."""
 _OFFERED = ("fp8", "q8_0", "q4_0")
 """Cheaper cache types worth offering, the best first; those between lose as much and save less."""
 
@@ -98,10 +97,12 @@ def fewer_sequences(spec: VariantSpec, memory: Memory) -> VariantSpec | None:
 
 def cheaper_caches(spec: VariantSpec, kv_types: Sequence[str]) -> Iterator[VariantSpec]:
     """`spec` with each cheaper type of KV cache that its engine has and that is worth having, the best first."""
-    key, _, value = spec.kv_type.partition("/")
-    now = max(_KV_BYTES.get(key, 2.0), _KV_BYTES.get(value or key, 2.0))
+    try:
+        now = max(cache_bits(spec.kv_type))
+    except StokerError:
+        now = _UNKNOWN_BITS
     for kv_type in _OFFERED:
-        if kv_type in kv_types and _KV_BYTES[kv_type] < now:
+        if kv_type in kv_types and max(cache_bits(kv_type)) < now:
             yield replace(spec, kv_type=kv_type)
 
 

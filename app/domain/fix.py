@@ -38,9 +38,10 @@ class Situation:
     """A failure and all that bears on mending it. What is not known is left out, and nothing is offered that needs it.
 
     `captured` are the numbers and names that the detector took from the evidence. `cards` are the GPUs of the machine
-    that the engine runs on. `kv_types` and `flags` are those the engine has. `engines` are other engines that serve the
-    model's format. `siblings` are other files with the same model in them, of any quantisation; `returned` says that
-    the model's own file is back. `fetched` says that stoker itself can fetch it, `repo` names where it is published.
+    that the engine runs on. `kv_types` and `flags` are those the engine has. `engines` are the same on other engines
+    that can serve the model here, `install` is the command that installs its own. `siblings` are other files with the
+    same model in them, of any quantisation; `returned` says that the model's own file is back. `fetched` says that
+    stoker itself can fetch it, `repo` names where it is published.
     `unused` are models on this machine that no deployment needs, with their bytes, the largest first.
     `retried` says that it is tried again anyway, `unrecovered` that it has failed for so long that somebody else may
     have to look.
@@ -55,7 +56,8 @@ class Situation:
     cards: Sequence[Card] = ()
     kv_types: Sequence[str] = ()
     flags: Sequence[str] = ()
-    engines: Sequence[str] = ()
+    engines: Sequence[VariantSpec] = ()
+    install: str = ""
     siblings: Sequence[ModelRef] = ()
     free_port: int | None = None
     returned: bool = False

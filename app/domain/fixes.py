@@ -116,8 +116,8 @@ def _file(situation: Situation) -> Options:
 
 
 def _architecture(situation: Situation) -> Options:
-    for engine in situation.engines:
-        yield option(f"engine {engine}", "it serves this format too", replace(situation.spec, engine=engine))
+    for other in situation.engines:
+        yield option(f"engine {other.engine}", "it serves this format too", other)
     package = {"llama.cpp": "xllamacpp", "vllm": "vllm", "sglang": "sglang"}.get(situation.spec.engine)
     if package and situation.spec.backend == "process":
         yield copied("a newer engine may know it", f"pip install --upgrade {package}")

@@ -1,8 +1,8 @@
 """What mends a failure of the machine, the hub or a start that takes too long: mostly commands for a person."""
 
 import re
-from dataclasses import replace
 
+from app.domain.engines import PROCESS
 from app.domain.fitting import CONTEXT_STEP, LEAST_CONTEXT
 from app.domain.fix import Options, Situation, copied, digits_of, flagged, option, resized
 
@@ -74,10 +74,10 @@ def for_startup(situation: Situation) -> Options:
 
 def for_missing_program(situation: Situation) -> Options:
     """The engine's program is not there."""
-    if situation.spec.engine == "llama.cpp" and situation.spec.backend == "process":
-        yield copied("install the engine", "pip install 'stoker[local]'")
-    for engine in situation.engines:
-        yield option(f"engine {engine}", "it serves this format too", replace(situation.spec, engine=engine))
+    if situation.install and situation.spec.backend == PROCESS:
+        yield copied("install the engine", situation.install)
+    for other in situation.engines:
+        yield option(f"engine {other.engine}", "it serves this format too", other)
     yield option("start again", "when it is installed")
 
 

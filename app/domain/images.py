@@ -67,6 +67,12 @@ def parse_reference(text: str) -> Reference:
     return Reference(str(match["registry"]), repository, tag, digest)
 
 
+def same_tag(pinned: str, reference: Reference) -> bool:
+    """Whether `pinned` is `reference` at some digest."""
+    known = parse_reference(pinned)
+    return (known.name, known.tag) == (reference.name, reference.tag)
+
+
 def check_policy(reference: Reference, policy: Policy, allow: tuple[str, ...]) -> None:
     """Raise IMAGE_NOT_ALLOWED unless `policy` may let `reference` in. Signatures are looked for elsewhere.
 

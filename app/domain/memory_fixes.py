@@ -4,6 +4,7 @@ import math
 import re
 from dataclasses import replace
 
+from app.domain.engines import CONTAINERS, gpu_choice
 from app.domain.fitting import (
     CONTEXT_STEP,
     LEAST_CONTEXT,
@@ -50,15 +51,27 @@ def _cache_and_context(situation: Situation, memory: Memory, less: VariantSpec |
 
 
 def _another_gpu(situation: Situation, memory: Memory) -> Options:
-    """The GPU with the most room for it as it is. A process of llama.cpp is put there by its own flags."""
+    """The GPU with the most room for it as it is. A process of llama.cpp is put there by its own flags, a container is
+    given that one instead of its own."""
     spec, needed = situation.spec, memory.needed(situation.spec)
-    if needed is None or memory.card is None or (spec.engine, spec.backend) != ("llama.cpp", "process"):
+    now = _card_of(spec, memory)
+    others = [card for card in situation.cards if card.index != now and card.free >= (needed or 0)]
+    if needed is None or now is None or not others:
         return
-    others = [card for card in situation.cards if card.index != memory.card and card.free >= needed]
-    if others:
-        best = max(others, key=lambda card: card.free)
+    best = max(others, key=lambda card: card.free)
+    if spec.backend == CONTAINERS:
+        moved = replace(spec, gpus=str(best.index))
+    else:
         moved = flagged(spec, {"split-mode": "none", "main-gpu": str(best.index)})
-        yield option(f"move to GPU {best.index}", f"needs {bytes_of(needed, best.free)} free there", moved)
+    yield option(f"move to GPU {best.index}", f"needs {bytes_of(needed, best.free)} free there", moved)
+
+
+def _card_of(spec: VariantSpec, memory: Memory) -> int | None:
+    """The only GPU that it uses, by its number on the host; None where it uses several, or that is not known."""
+    if spec.backend == CONTAINERS:
+        indexes, _ = gpu_choice(spec.gpus)
+        return int(indexes[0]) if len(indexes) == 1 and indexes[0].isdecimal() else None
+    return memory.card if spec.engine == "llama.cpp" else None
 
 
 def _smaller_models(situation: Situation, memory: Memory) -> Options:
@@ -121,7 +134,7 @@ def _vllm(situation: Situation) -> Options:
         )
     free = _FREE_OF.search(situation.evidence)
     flag = "gpu-memory-utilization" if spec.engine == "vllm" else "mem-fraction-static"
-    now = _number(spec.flags.get(flag), 0.9)
+    now = _number(spec.flags.get(flag), spec.share or 0.9)
     if free is not None and float(free["total"]) > 0:
         share = math.floor(float(free["free"]) / float(free["total"]) * 100 - 1) / 100
         if 0.1 <= share < now:

@@ -43,11 +43,14 @@ def find_plan(name: str, own: Mapping[str, Plan]) -> Plan:
 def require_mode(name: str, plan: Plan, mode: Mode) -> None:
     """Raises PLAN_LIMIT where the plan has no such mode."""
     if not (plan.flex if mode == "flex" else plan.active):
-        raise StokerError("PLAN_LIMIT", f"The plan `{name}` has no {mode} deployments.", "Choose another plan.")
+        other = "active" if mode == "flex" else "flex"
+        remedy = f"Launch it with `--mode {other}`, or choose another plan in [billing]."
+        raise StokerError("PLAN_LIMIT", f"The plan `{name}` has no {mode} deployments.", remedy)
 
 
 def require_replicas(name: str, plan: Plan, replicas: int) -> None:
     """Raises PLAN_LIMIT when `replicas` of all deployments together are more than the plan allows."""
     if plan.replicas and replicas > plan.replicas:
         text = f"The plan `{name}` allows {plan.replicas} replicas; this makes {replicas}."
-        raise StokerError("PLAN_LIMIT", text, detail={"limit": plan.replicas, "used": replicas})
+        remedy = "Run fewer, or choose another plan in [billing]."
+        raise StokerError("PLAN_LIMIT", text, remedy, detail={"limit": plan.replicas, "used": replicas})

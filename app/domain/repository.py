@@ -85,8 +85,8 @@ def _first(firsts: Sequence[str], wanted: str | None) -> str | None:
     if wanted in firsts:
         return wanted
     for word in (wanted,) if wanted else _PREFERRED:
-        plain = re.escape(word.lower().replace("-", "_"))
+        spelt = "[-_]".join(map(re.escape, re.split("[-_]", word.lower())))
         for name in firsts:
-            if re.search(rf"(?<![a-z0-9]){plain}(?![a-z0-9_])", name.lower().replace("-", "_")):
+            if re.search(rf"(?<![a-z0-9]){spelt}(?![a-z0-9_])", name.lower()):
                 return name
     return None if wanted or not firsts else firsts[0]

@@ -68,14 +68,18 @@ def sizes(model: Weighed, setup: Setup, kv_types: Sequence[str], others: Iterabl
     if not setup.gpus:
         return ()
     usual = replace(setup, seqs=setup.seqs or 1, context=min(setup.context, model.shape.context or setup.context))
+    careful = _careful(model, usual)
     small = _sized("small", model, replace(usual, seqs=1, context=min(usual.context, SMALL_CONTEXT)))
     medium = _sized("medium", model, usual)
     found = [small, medium]
-    longest = largest_context(model.shape, model.weights, usual) or 0
+    longest = largest_context(model.shape, model.weights, careful) or 0
     if longest > medium.context:
         found.append(_sized("large", model, replace(usual, context=longest)))
     if medium.verdict == "no":
-        found += _giving_up(model, usual, kv_types, others)
+        files = tuple(others)
+        # What leaves room for error goes before what just fits.
+        offers = {offer[0]: offer for place in (usual, careful) for offer in _giving_up(model, place, kv_types, files)}
+        found += [_sized(name, each, replace(way, gpus=usual.gpus)) for name, each, way in offers.values()]
     return tuple(found)
 
 
@@ -86,27 +90,34 @@ def better_form(model: Weighed, setup: Setup) -> str | None:
     return best_quantisation(model.shape, setup)
 
 
-def _giving_up(model: Weighed, usual: Setup, kv_types: Sequence[str], others: Iterable[Weighed]) -> Iterator[Size]:
-    """What fits with one thing less than usual."""
+def _careful(model: Weighed, setup: Setup) -> Setup:
+    """`setup` with as much less of memory as the estimate of it may be off: what is offered should fit for sure."""
+    found = estimate(model.shape, model.weights, setup)
+    off = -(-(found.band[1] - found.total) // len(found.per_gpu))
+    return replace(setup, gpus=tuple(replace(gpu, free=max(0, gpu.room - off)) for gpu in setup.gpus))
+
+
+def _giving_up(
+    model: Weighed, usual: Setup, kv_types: Sequence[str], others: Sequence[Weighed]
+) -> Iterator[tuple[str, Weighed, Setup]]:
+    """What fits with one thing less than usual, by the name of that."""
+
+    def fits(each: Weighed, setup: Setup) -> bool:
+        return bool(estimate(each.shape, each.weights, setup).fits)
+
     context = largest_context(model.shape, model.weights, usual) or 0
     if LEAST_CONTEXT <= context < usual.context:
-        yield _sized("less-context", model, replace(usual, context=context))
+        yield "less-context", model, replace(usual, context=context)
     seqs = most_sequences(model.shape, model.weights, usual) or 0
     if 0 < seqs < (usual.seqs or 1):
-        yield _sized("fewer-at-once", model, replace(usual, seqs=seqs))
-    for kv_type in _CACHES:
-        if kv_type in kv_types and kv_type != usual.kv_type:
-            cheaper = _sized("smaller-cache", model, replace(usual, kv_type=kv_type))
-            if cheaper.verdict != "no":
-                yield cheaper
-                break
-    for other in others:
-        lighter = _sized("smaller-weights", other, usual)
-        if lighter.verdict != "no":
-            yield lighter
-            break
+        yield "fewer-at-once", model, replace(usual, seqs=seqs)
+    caches = (replace(usual, kv_type=t) for t in _CACHES if t in kv_types and t != usual.kv_type)
+    if (cheaper := next((setup for setup in caches if fits(model, setup)), None)) is not None:
+        yield "smaller-cache", model, cheaper
+    if (lighter := next((each for each in others if fits(each, usual)), None)) is not None:
+        yield "smaller-weights", lighter, usual
     if not usual.gpus[0].host and (layers := most_layers(model.shape, model.weights, usual)):
-        yield _sized("cpu-offload", model, replace(usual, flags={**usual.flags, "n-gpu-layers": str(layers)}))
+        yield "cpu-offload", model, replace(usual, flags={**usual.flags, "n-gpu-layers": str(layers)})
 
 
 def _sized(name: str, model: Weighed, setup: Setup) -> Size:

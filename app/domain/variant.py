@@ -62,9 +62,9 @@ class VariantSpec:
     type for both. `flags` are passed to the engine as they are. `env_names` names variables whose values are kept
     outside the store, in the file `env-<env_file>.json` of the keys directory. `memory_limit` is bytes of host memory.
     `host` is one of the configured hosts, None this machine. `image` is what the user asked for instead of the
-    preset's, and `digest` (`sha256:…`) what it was when that was asked. `gpus` is `all`, `count=N`, or indexes and
-    UUIDs with commas. `share` is the part of each GPU that an engine may claim which takes one whatever it needs, None
-    for its own default.
+    preset's, and `digest` (`sha256:…`) what it was when that was asked; `pinned` is the preset's, with the digest
+    that it had then. `gpus` is `all`, `count=N`, or indexes and UUIDs with commas. `share` is the part of each GPU that
+    an engine may claim which takes one whatever it needs, None for its own default.
     A `flex` variant is billed for its use, an `active` one for being there. `price` is what it costs, as of its launch.
     With `smart` every attempt is placed anew on what satisfies that; backend, host and GPUs are then those that came
     first at the launch.
@@ -83,6 +83,7 @@ class VariantSpec:
     host: str | None = None
     image: str | None = None
     digest: str | None = None
+    pinned: str | None = None
     gpus: str | None = None
     mode: Mode = "active"
     share: float | None = None
@@ -116,7 +117,9 @@ class VariantSpec:
         if placement is None:
             return self
         gpus = ",".join(map(str, placement.gpus)) or None
-        return replace(self, backend=placement.backend, host=placement.host, gpus=gpus)
+        here = (self.host, self.gpus) == (placement.host, gpus)
+        share = self.share if here else None  # what another GPU is to give is another share
+        return replace(self, backend=placement.backend, host=placement.host, gpus=gpus, share=share)
 
     def changes(self, other: "VariantSpec") -> dict[str, tuple[object, object]]:
         """What differs from `self` to `other`, by field: (before, after)."""

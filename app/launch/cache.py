@@ -14,7 +14,7 @@ from app.domain.repository import parse_name, quantisation
 from app.domain.text import safe
 from app.domain.variant import ModelFile, VariantSpec
 from app.launch.download import differs
-from app.launch.models import cache_of, size_of
+from app.launch.models import cache_of, kept_files, size_of
 from app.settings import Home
 from app.store import read
 
@@ -72,8 +72,7 @@ def kept(home: Home) -> list[Kept]:
         one.repo, one.revision = model.repo, model.revision
         one.variants.append(use.name)
         one.needed |= use.needed
-        folder = cache / _folder_name(model.repo) / "snapshots" / (model.revision or "")
-        lacking = [file.name for file in model.files if size_of(folder / file.name) != file.size]
+        lacking = [file.name for file, path in kept_files(model) if size_of(path) != file.size] if model.files else []
         one.missing += [name for name in lacking if name not in one.missing]
         if not model.files and use.spec.host and use.spec.host not in one.hosts:
             one.hosts.append(use.spec.host)

@@ -50,7 +50,7 @@ def download(
                 path.unlink(missing_ok=True)
         here = {file.name: file.size for file, path in files if path.exists()}
         progress(sum(here.values()), total)
-        _require_room(access.cache, [file for file, _ in files if file.name not in here], model, access)
+        _require_room(model, [file for file, _ in files if file.name not in here])
         for file, path in files:
             if file.name in here:
                 continue
@@ -84,14 +84,16 @@ def _bring(
     model: ModelRef, file: ModelFile, path: Path, access: Access, moved: Callable[[int], None], cancelled: Cancelled
 ) -> None:
     """Fetch one file and put it in its place."""
-    folder = access.folder(model.repo)
+    folder = _repository(model)
     _refuse_what_cannot_come(model, file, access)
     tag = _kept_as(model, file)
     blob = folder / "blobs" / tag
     partial = blob.with_name(f"{tag}.incomplete")
     for directory in (blob.parent, path.parent, folder / "refs"):
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with _alone(access.cache / ".locks" / folder.name / f"{tag}.lock", cancelled, lambda: moved(size_of(partial) or 0)):
+    with _alone(
+        folder.parent / ".locks" / folder.name / f"{tag}.lock", cancelled, lambda: moved(size_of(partial) or 0)
+    ):
         if size_of(blob) != file.size or differs(file, blob, cancelled):
             blob.unlink(missing_ok=True)
             _transfer(model, file, partial, access, moved, cancelled)
@@ -160,14 +162,20 @@ def _alone(path: Path, cancelled: Cancelled, waiting: Callable[[], None]) -> Ite
         os.close(lock)
 
 
-def _require_room(cache: Path, missing: list[ModelFile], model: ModelRef, access: Access) -> None:
-    blobs = access.folder(model.repo) / "blobs"
+def _repository(model: ModelRef) -> Path:
+    """The folder of the cache that the model was planned for: `blobs` by checksum, `snapshots` with links to them."""
+    return Path(model.folder).parents[1]
+
+
+def _require_room(model: ModelRef, missing: list[ModelFile]) -> None:
+    folder = _repository(model)
+    blobs = folder / "blobs"
     names = [_kept_as(model, file) for file in missing]
     begun = sum(size_of(blobs / f"{name}.incomplete") or size_of(blobs / name) or 0 for name in names)
     need = sum(file.size for file in missing) - begun
-    free = shutil.disk_usage(next(p for p in (cache, *cache.parents) if p.exists())).free
+    free = shutil.disk_usage(next(p for p in (folder, *folder.parents) if p.exists())).free
     if missing and free < need + SPARED:
-        text = f"{need:,} bytes are to be fetched of {safe(model.name, 100)}, {free:,} are free in {cache}."
+        text = f"{need:,} bytes are to be fetched of {safe(model.name, 100)}, {free:,} are free in {folder.parent}."
         raise StokerError("DISK_FULL", text)
 
 

@@ -11,6 +11,7 @@ from app.domain.variant import ModelRef, VariantSpec
 from app.domain.vram.estimate import ENGINES, estimate
 from app.domain.vram.gpus import Gpu
 from app.domain.vram.setup import Estimate, Setup
+from app.domain.vram.share import share_of
 from app.domain.vram.solve import largest_context
 from app.launch.cards import cards
 from app.launch.facts import ModelFacts, from_folder, from_gguf, learn
@@ -22,6 +23,9 @@ from app.store.peaks import of_kind
 _ON_CPU = "llama.cpp"
 """The engine whose memory is known where there is no GPU."""
 _TENSOR = ("tensor-parallel-size", "tp-size", "tp")
+_COPIES = ("data-parallel-size", "dp-size")
+_TELLING = ("vllm", "sglang")
+"""Engines that are passed the number of their GPUs."""
 _PIPELINE = ("pipeline-parallel-size", "pp-size", "pp")
 
 
@@ -31,7 +35,8 @@ class Fit:
 
     `place` is `this machine`, or the names of GPUs. Bytes of memory there, of the smallest GPU where there are several:
     `total` in all, `limit` what may be used: what is free, or what a replica's own limit leaves for its buffers.
-    `context` is the largest that fits there.
+    `context` is the largest that fits there. `share` is the part of each GPU that the engine is to claim, None if it
+    takes what it needs or is told something else.
     """
 
     place: str
@@ -41,6 +46,7 @@ class Fit:
     limit: int
     total: int
     context: int
+    share: float | None = None
 
     @property
     def on_gpu(self) -> bool:
@@ -82,18 +88,33 @@ def fit(spec: VariantSpec, home: Home) -> Fit | None:
     return _fit("this machine", spec, home, (Gpu("this machine", total, free=limit, host=True),))
 
 
+def share_on(spec: VariantSpec, home: Home) -> float | None:
+    """The share of its GPUs for `spec` where it is placed; None where that cannot be told."""
+    try:
+        found = fit(spec, home)
+    except StokerError:
+        return None  # the engine's own default then
+    return None if found is None else found.share
+
+
 def _fit(place: str, spec: VariantSpec, home: Home, gpus: tuple[Gpu, ...]) -> Fit:
     facts = known_facts(spec.model, home)
     measured = of_kind(home.store, spec.engine, facts.shape.kind, facts.weights.quantisation)
     setup = replace(_setup(spec, gpus), peaks=measured)
+    # What would fit beside this is asked of all that is free, and this of its own share.
+    claim = None if _told(spec) else share_of(facts.shape, facts.weights, setup)
+    share = None if claim is None else spec.share or claim[0]
+    widest = setup if claim is None else replace(setup, utilisation=claim[1])
+    asked = setup if share is None else replace(setup, utilisation=share)
     return Fit(
         place,
         facts,
-        setup,
-        estimate=estimate(facts.shape, facts.weights, setup),
+        widest,
+        estimate=estimate(facts.shape, facts.weights, asked),
         limit=min(gpu.room for gpu in gpus),
         total=min(gpu.total for gpu in gpus),
-        context=largest_context(facts.shape, facts.weights, setup) or 0,
+        context=largest_context(facts.shape, facts.weights, widest) or 0,
+        share=share,
     )
 
 
@@ -110,8 +131,8 @@ def memory(table: Path = Path("/proc/meminfo")) -> tuple[int, int]:
 
 
 def _setup(spec: VariantSpec, gpus: tuple[Gpu, ...]) -> Setup:
-    """What is asked of the engine. llama.cpp divides layers among all GPUs that it sees; the others do as they are
-    told."""
+    """What is asked of the engine. llama.cpp divides layers among all GPUs that it sees; vLLM and SGLang divide every
+    layer unless they are told otherwise, the others do as they are told."""
     ubatch = spec.flags.get("ubatch-size")
     share = spec.flags.get("gpu-memory-utilization", spec.flags.get("mem-fraction-static"))
     return Setup(
@@ -119,8 +140,8 @@ def _setup(spec: VariantSpec, gpus: tuple[Gpu, ...]) -> Setup:
         context=spec.context,
         seqs=spec.seqs,
         gpus=gpus,
-        tensor=1 if spec.engine == _ON_CPU else _split(spec, _TENSOR),
-        pipeline=len(gpus) if spec.engine == _ON_CPU else _split(spec, _PIPELINE),
+        tensor=1 if spec.engine == _ON_CPU else _split(spec, _TENSOR, len(gpus) if _divides(spec) else 1),
+        pipeline=len(gpus) if spec.engine == _ON_CPU else _split(spec, _PIPELINE, 1),
         kv_type=spec.kv_type,
         utilisation=_share(share) if isinstance(share, str) else None,
         ubatch=int(ubatch) if isinstance(ubatch, str) and ubatch.isdecimal() and 0 < len(ubatch) < 8 else None,
@@ -129,9 +150,20 @@ def _setup(spec: VariantSpec, gpus: tuple[Gpu, ...]) -> Setup:
     )
 
 
-def _split(spec: VariantSpec, names: tuple[str, ...]) -> int:
-    text = next((value for name in names if isinstance(value := spec.flags.get(name), str)), "1")
-    return int(text) if text.isascii() and text.isdecimal() and 0 < len(text) < 5 and int(text) else 1
+def _divides(spec: VariantSpec) -> bool:
+    """Whether the number of GPUs is passed to the engine, which nobody told how to divide the model."""
+    return spec.engine in _TELLING and not any(name in spec.flags for name in (*_TENSOR, *_PIPELINE, *_COPIES))
+
+
+def _told(spec: VariantSpec) -> bool:
+    return any(
+        name in spec.flags for name in ("gpu-memory-utilization", "mem-fraction-static", "kv-cache-memory-bytes")
+    )
+
+
+def _split(spec: VariantSpec, names: tuple[str, ...], otherwise: int) -> int:
+    text = next((value for name in names if isinstance(value := spec.flags.get(name), str)), "")
+    return int(text) if text.isascii() and text.isdecimal() and 0 < len(text) < 5 and int(text) else otherwise
 
 
 def _share(text: str) -> float | None:

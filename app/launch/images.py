@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from app.domain.failures import StokerError
-from app.domain.images import Reference, check_policy, parse_reference
+from app.domain.images import Reference, check_policy, parse_reference, same_tag
 from app.domain.variant import VariantSpec
 from app.settings import Home, ImageSettings, load_settings
 
@@ -17,7 +17,7 @@ def admit(home: Home, spec: VariantSpec, images: Sequence[str]) -> tuple[str, ..
     policy = load_settings(home).images
     admitted: list[str] = []
     refused: StokerError | None = None
-    for reference in [_asked(spec)] if spec.image is not None else map(parse_reference, images):
+    for reference in [_asked(spec)] if spec.image is not None else [_own(spec, image) for image in images]:
         try:
             admitted.append(_admitted(reference, policy).pinned)
         except StokerError as error:
@@ -30,6 +30,12 @@ def admit(home: Home, spec: VariantSpec, images: Sequence[str]) -> tuple[str, ..
 def _asked(spec: VariantSpec) -> Reference:
     reference = parse_reference(spec.image or "")
     return reference if spec.digest is None else reference.at(spec.digest)
+
+
+def _own(spec: VariantSpec, image: str) -> Reference:
+    """An image of the engine's preset, at the digest that it had at the launch."""
+    reference = parse_reference(image)
+    return parse_reference(spec.pinned) if spec.pinned and same_tag(spec.pinned, reference) else reference
 
 
 def _admitted(reference: Reference, policy: ImageSettings) -> Reference:

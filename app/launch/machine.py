@@ -15,7 +15,7 @@ from app.domain.engines import Preset
 from app.domain.failures import StokerError
 from app.domain.gpus import HostLook
 from app.domain.hosts import LOCAL
-from app.settings import Home
+from app.settings import Home, load_settings
 from app.store import hosts, read
 
 DOCKER_SOCKET = "/var/run/docker.sock"
@@ -43,7 +43,7 @@ def machine_of(host: str | None, home: Home, presets: Mapping[str, Preset]) -> M
         gpus,
         driver,
         cuda,
-        containers=_daemon(),
+        containers=_daemon(home),
         installed=frozenset(preset.name for preset in presets.values() if preset.command and installed(preset)),
     )
 
@@ -68,9 +68,12 @@ def _looked(home: Home, _moment: int) -> HostLook:
     return look_at_all(home, {LOCAL: ""})[LOCAL]
 
 
-def _daemon() -> bool:
-    """Whether there is a Docker daemon that could be asked: where it is is known, not that it answers."""
-    named = os.environ.get("DOCKER_HOST", "")
+def _daemon(home: Home) -> bool:
+    """Whether there is a Docker daemon that could be asked: where it is is known, not that it answers.
+
+    The server finds it by its own environment, so that goes before this one.
+    """
+    named = load_settings(home).server.env.get("DOCKER_HOST") or os.environ.get("DOCKER_HOST", "")
     if not named and (os.environ.get("DOCKER_CONTEXT") or _context()):
         return True
     address = urlsplit(named or f"unix://{DOCKER_SOCKET}")

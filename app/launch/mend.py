@@ -9,10 +9,11 @@ import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.domain.engines import Preset
+from app.domain.engines import Preset, gpu_choice
 from app.domain.facts import Deployment, Instance
 from app.domain.failures import StokerError
 from app.domain.findings import Captured
@@ -24,7 +25,7 @@ from app.domain.variant import ModelRef, VariantSpec
 from app.launch.cache import unused
 from app.launch.memory import memory_of
 from app.launch.models import local_models, resolve
-from app.launch.plan import plan_variant
+from app.launch.plan import other_engines, plan_variant
 from app.settings import Home, load_presets
 from app.store import findings, hosts, read
 
@@ -36,6 +37,8 @@ UNRECOVERED_US = 900_000_000
 _AGAIN_S = 5.0
 _PORTS = 50
 """How far above a port that is taken a free one is looked for."""
+_ANOTHER_ENGINE = ("ARCH_UNSUPPORTED", "ENTRYPOINT_MISSING")
+"""What another engine may mend."""
 _FILES = 500
 """Files of a directory that are looked at for others of the same model."""
 _QUANTISATION = re.compile(r"[-._](i?q\d\w*|f16|f32|bf16|mxfp4\w*|fp8)$", re.IGNORECASE)
@@ -50,9 +53,12 @@ def fixes_of(home: Home, deployment: Deployment) -> list[Fix]:
     with read.reading(home.store) as connection:
         spec = read.specs(connection, [instance.variant_id])[instance.variant_id]
         captured = _captured(connection, instance)
-        looks = [facts.look for facts in hosts.hosts(connection) if facts.name == LOCAL]
+        looks = [facts.look for facts in hosts.hosts(connection) if facts.name == (spec.host or LOCAL)]
     cards = [
-        Card(gpu.index, gpu.vram_total, gpu.vram_free or 0) for look in looks for gpu in look.gpus if gpu.vram_total
+        Card(gpu.index, gpu.vram_total, gpu.vram_free or 0)
+        for look in looks
+        for gpu in look.gpus
+        if gpu.vram_total and gpu.slice is None
     ]
     presets = load_presets(home)
     return options(_situation(home, deployment.name, instance, instance.failure_code, spec, presets, captured, cards))
@@ -95,10 +101,11 @@ def apply_fix(session: "Session", home: Home, deployment: Deployment, fix: Fix, 
     with read.reading(home.store) as connection:
         variant_id = deployment.variant_id if instance is None else instance.variant_id
         before = read.specs(connection, [variant_id])[variant_id]
-    spec = fix.spec or before
+    # What is changed may take another share of a GPU; what is not keeps its own.
+    spec = before if fix.spec is None else replace(fix.spec, share=None)
     if fix.refetch and spec.model.source == "bundled":
         (home.models / Path(spec.model.path).name).unlink(missing_ok=True)
-    plan_variant(deployment.name, spec, deployment.replicas, load_presets(home), home).require()
+    spec = plan_variant(deployment.name, spec, deployment.replicas, load_presets(home), home).require()
     number = wishes.mend(session, deployment.name, spec, change_of(before, spec) or fix.title, actor)
     if fix.refetch and spec.model.files:
         payload = {"variant_id": wishes.find(session, deployment.name).variant_id, "compare": True}
@@ -136,11 +143,12 @@ def _situation(
         spec=spec,
         evidence=evidence,
         captured={key: str(value) for key, value in captured.items()},
-        memory=memory_of(code, spec, evidence, directory, cards),
+        memory=memory_of(code, spec, evidence, directory, _seen_by(spec, cards)),
         cards=cards,
         kv_types=preset.kv_types if preset else (),
         flags=_flags(preset),
-        engines=[p.name for p in presets.values() if p.name != spec.engine and spec.model.format in p.formats],
+        engines=other_engines(spec, home, presets) if code in _ANOTHER_ENGINE else (),
+        install=preset.install if preset else "",
         siblings=list(_siblings(home, spec.model)),
         free_port=_free_port(int(port)) if isinstance(port, str) and port.isdecimal() else None,
         returned=spec.model.source == "file" and _returned(Path(spec.model.path), code, instance.failed_at or 0),
@@ -150,6 +158,14 @@ def _situation(
         retried=instance.retry_at is not None,
         unrecovered=time.time_ns() // 1_000 - (instance.failed_at or 0) > UNRECOVERED_US,
     )
+
+
+def _seen_by(spec: VariantSpec, cards: Sequence[Card]) -> Sequence[Card]:
+    """The GPUs as the engine counts them: in a container its own, from 0."""
+    indexes, _ = gpu_choice(spec.gpus)
+    if not indexes or indexes == ("all",):
+        return cards
+    return [replace(card, index=n) for n, card in enumerate(c for c in cards if str(c.index) in indexes)]
 
 
 def _flags(preset: Preset | None) -> Sequence[str]:

@@ -89,7 +89,7 @@ def slug(model: ModelRef) -> str:
     """A deployment's name made from its model's."""
     if model.source == "bundled":
         return BUNDLED_SLUG
-    stem = (model.repo.rpartition("/")[2] or model.name).lower().removesuffix(".gguf")
+    stem = (model.repo.rpartition("/")[2].lower().removesuffix("-gguf") or model.name.lower()).removesuffix(".gguf")
     words = "".join(c if c.isascii() and c.isalnum() else "-" for c in stem).split("-")
     return "-".join(filter(None, words))[:50].rstrip("-") or "model"
 

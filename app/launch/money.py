@@ -1,6 +1,7 @@
 """The checks of a launch that concern money and the plan."""
 
 from app.boot import instant
+from app.domain.budget import shortfall
 from app.domain.failures import StokerError
 from app.domain.money import Price, format_amount
 from app.domain.plans import Mode, find_plan, require_mode, require_replicas
@@ -17,9 +18,8 @@ def check_balance(home: Home, settings: Settings, price: Price, replicas: int) -
     available, today, month = _money(home)
     billing, currency = settings.billing, settings.billing.currency
     if available < max(1, hour):
-        missing = format_amount(max(1, hour) - available)
-        text = f"An hour costs {format_amount(hour)} {currency}, {missing} is missing."
-        return failed("balance", "BILLING_BELOW_MINIMUM", text)
+        text = shortfall(hour, max(1, hour) - available, currency)
+        return failed("balance", "BILLING_BELOW_MINIMUM", f"{text[0].upper()}{text[1:]}.")
     for name, spent, cap in (("day", today, billing.cap_day), ("month", month, billing.cap_month)):
         if cap and spent >= cap:
             text = f"This {name} has cost {format_amount(spent)}, its cap is {format_amount(cap)} {currency}."

@@ -1,8 +1,9 @@
-"""What a launch or a change asks for. None, or empty, leaves the default or the present value."""
+"""What a launch or a change asks for, and the command that asks for it. None, or empty, leaves what is there."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from app.domain.money import format_amount
 from app.domain.plans import Mode
 from app.domain.variant import FlagValue
 
@@ -43,3 +44,36 @@ class Options:
     flags: Mapping[str, FlagValue] = field(default_factory=dict)
     force: bool = False
     size: str | None = None
+
+
+def command_words(options: Options) -> tuple[str, ...]:
+    """The `stoker launch` that does the same. Values of variables are left out: they come from the environment then."""
+    given: list[tuple[str, object]] = [
+        ("--name", options.name),
+        ("--size", options.size if options.size != "medium" else None),
+        ("--quant", options.quant),
+        ("--file", options.file),
+        ("--revision", options.revision),
+        ("--engine", options.engine),
+        ("--backend", options.backend),
+        ("--host", options.host),
+        ("--image", options.image),
+        ("--gpus", options.gpus),
+        ("--ctx", options.context),
+        ("--seqs", options.seqs),
+        ("--kv-type", options.kv_type),
+        ("--replicas", options.replicas),
+        ("--mode", options.mode),
+        ("--memory", options.memory),
+        ("--smart", True if options.smart else None),
+        ("--gpu", options.gpu),
+        ("--region", options.region),
+        ("--tier", options.tier),
+        ("--max-price", None if options.max_price is None else format_amount(options.max_price)),
+        *(("--env", name) for name in options.env),
+        *(("--set", key if value is True else f"{key}={value}") for key, value in options.flags.items()),
+    ]
+    words = [
+        w for option, value in given if value is not None for w in ([option] if value is True else [option, str(value)])
+    ]
+    return ("stoker", "launch", options.model or "", *words, *(["--force"] if options.force else []))

@@ -47,7 +47,8 @@ def model_at(found: Listing, choice: str | None, formats: Collection[str], *, co
     engine takes, empty if that is open. Raises MODEL_NOT_FOUND and OFFLINE."""
     names = list(found.files)
     checkpoint = "config.json" in names and any(name.endswith(".safetensors") for name in names)
-    if choice is None and checkpoint and (not formats or "safetensors" in formats):
+    packed = any(name.endswith(".gguf") for name in names)
+    if choice is None and checkpoint and (not formats or "safetensors" in formats or not packed):
         chosen, format_, name = choose_checkpoint(names, found.repo, code=code), "safetensors", found.repo
     else:
         chosen, format_ = choose_gguf(names, choice, found.repo), "gguf"

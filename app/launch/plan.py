@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from app.domain.choice import Choice, Traits, choose
+from app.domain.choice import Choice, Traits, asked, choose, ways_of
 from app.domain.containers import docker_run
 from app.domain.engines import CONTAINERS, PROCESS, Preset, compute_threads, render_command
 from app.domain.failures import StokerError
@@ -16,7 +16,7 @@ from app.domain.offers import next_larger
 from app.domain.sizes import Size
 from app.domain.variant import FlagValue, ModelRef, VariantSpec
 from app.launch.asking import Question, ask_all
-from app.launch.checks import Check, check_fit, check_image, check_name, check_spec, forced, from_error
+from app.launch.checks import Check, check_fit, check_image, check_length, check_name, check_spec, forced, from_error
 from app.launch.claims import Claim, claim
 from app.launch.fit import Fit, fit
 from app.launch.hub import of_shell
@@ -28,6 +28,7 @@ from app.launch.options import Options
 from app.launch.pinned import carried, pin_model
 from app.launch.pinning import pin
 from app.launch.pricing import price_now, price_of_change
+from app.launch.resolving import solved
 from app.launch.sizing import size_up, sized
 from app.launch.smart import place
 from app.launch.traits import traits_of
@@ -105,7 +106,7 @@ def plan_launch(
         checks = [] if options.name is None else [check_name(options.name, taken)]
         return Plan(options.name or "", options.replicas or 1, (*checks, from_error("model", error)))
     if watch is not None and model.source == "hub":
-        watch(Plan(options.name or "", options.replicas or 1, (), waiting=("hub",)))
+        watch(_before_the_hub(model, options, home, taken))
     model, hub = pin_model(model, options, home, presets)
     traits = traits_of(model, home)
     choice = _choose(options, traits, home, presets)
@@ -133,8 +134,18 @@ def plan_launch(
     priced, unpriced = _priced(placed, lambda: price_now(placed, home))
     if priced.smart is not None:
         choice = _kept(priced, home, presets)
+    checks += check_length(priced, traits)
     draft = Plan(name, replicas, (*checks, *offered, *unpriced), base=base, choice=choice)
     return _check(draft, priced, presets, home, _Manner(replicas, options, watch, usual))
+
+
+def _before_the_hub(model: ModelRef, options: Options, home: Home, taken: Collection[str]) -> Plan:
+    """What can be said of a model of the hub without it, which may take its time to answer."""
+    replicas = options.replicas or 1
+    name = options.name if options.name is not None else free_name(slug(model), taken)
+    mode = options.mode or "active"
+    checks = (check_name(name, taken), check_plan(home, load_settings(home), name, replicas, mode))
+    return Plan(name, replicas, checks, base=slug(model), waiting=("hub",))
 
 
 def plan_change(
@@ -146,13 +157,18 @@ def plan_change(
         model, hub = _changed_model(options, home, presets, spec)
     except StokerError as error:
         return Plan(name, options.replicas or replicas, (from_error("model", error),))
-    merged = _merge(replace(spec, model=model, engine=options.engine or spec.engine), options, home)
+    given = replace(spec, model=model, share=None)
+    if options.engine is not None and options.engine != spec.engine:
+        given = with_engine(given, options, home, presets)
+    merged = _merge(given, options, home)
     placed, offered = place(merged, options, home, presets)
     priced, unpriced = _priced(placed, lambda: price_of_change(spec, placed, home))
     # What runs is paid for already: only what is added to it is not.
     wanted = options.replicas or replicas
-    draft = Plan(name, wanted, (*hub, *offered, *unpriced), choice=_kept(priced, home, presets))
-    return _check(draft, priced, presets, home, _Manner(max(0, wanted - replicas), options))
+    length = check_length(priced, traits_of(priced.model, home))
+    draft = Plan(name, wanted, (*hub, *length, *offered, *unpriced), choice=_kept(priced, home, presets))
+    moved = (spec.host, spec.gpus) != (priced.host, priced.gpus)
+    return _check(draft, priced, presets, home, _Manner(max(0, wanted - replicas), options, moved=moved))
 
 
 def plan_variant(
@@ -160,6 +176,39 @@ def plan_variant(
 ) -> Plan:
     """The plan of running `spec` as deployment `name`, which exists, with `added` replicas more than it has."""
     return _check(Plan(name, replicas, ()), spec, presets, home, _Manner(added))
+
+
+def with_engine(spec: VariantSpec, options: Options, home: Home, presets: Mapping[str, Preset]) -> VariantSpec:
+    """`spec` on the engine that is asked for: where that can run, and without what only the other one understands."""
+    engine = options.engine or spec.engine
+    preset = presets.get(engine)
+    if preset is None:
+        return replace(spec, engine=engine)
+    asked_for = options.backend or _backend(options, home) or None
+    gpus = options.gpus or spec.gpus
+    choice = _chosen(traits_of(spec.model, home), options.host or spec.host, asked_for, engine, gpus, home, presets)
+    known = all(part in preset.kv_types for part in spec.kv_type.split("/", 1))
+    return replace(
+        spec,
+        engine=engine,
+        backend=spec.backend if spec.backend in (SIMULATED, *ways_of(preset)) else choice.backend,
+        gpus=gpus or (choice.gpus if choice.backend == CONTAINERS else None),
+        kv_type=spec.kv_type if known else preset.kv_types[0],
+        flags={},
+        image=None,
+        digest=None,
+        pinned=None,
+    )
+
+
+def other_engines(spec: VariantSpec, home: Home, presets: Mapping[str, Preset]) -> list[VariantSpec]:
+    """`spec` on each other engine that nothing speaks against where it could run."""
+    traits, machine = traits_of(spec.model, home), machine_of(spec.host, home, presets)
+    return [
+        with_engine(spec, Options(engine=name), home, presets)
+        for name in presets
+        if name != spec.engine and choose(traits, machine, presets, engine=name, gpus=spec.gpus).fits
+    ]
 
 
 def _changed_model(
@@ -207,6 +256,15 @@ def free_name(base: str, taken: Collection[str]) -> str:
     return name
 
 
+def _numbered(spec: VariantSpec, presets: Mapping[str, Preset], home: Home) -> VariantSpec:
+    """`spec` with the GPUs that `all` are now, for an engine that has to be told how many they are."""
+    preset = presets.get(spec.engine)
+    if spec.gpus != "all" or preset is None or not preset.split:
+        return spec
+    known = [str(gpu.index) for gpu in asked("all", machine_of(spec.host, home, presets))]
+    return replace(spec, gpus=",".join(known)) if known else spec
+
+
 def _priced(spec: VariantSpec, price: Callable[[], Price]) -> tuple[VariantSpec, list[Check]]:
     """`spec` with its price, and the check that fails where it has none."""
     try:
@@ -246,19 +304,22 @@ def _backend(options: Options, home: Home) -> str:
 @dataclass(frozen=True, slots=True)
 class _Manner:
     """How a plan is checked: how many replicas are to be paid for beyond those that run, what was asked for (None:
-    nothing new), who watches, and what it would be without a size, if its sizes are wanted."""
+    nothing new), who watches, what it would be without a size, if its sizes are wanted, and whether it would run on
+    other GPUs than it does."""
 
     added: int
     options: Options | None = None
     watch: Watch | None = None
     usual: VariantSpec | None = None
+    moved: bool = False
 
 
 @dataclass(slots=True)
 class _Found:
-    """The configuration, with what its questions find out beside their checks."""
+    """What the questions find out beside their checks: the image's digest, how it fits, what sizes there are."""
 
-    spec: VariantSpec
+    digest: str | None
+    pinned: str | None
     fit: Fit | None = None
     sizes: tuple[Size, ...] = ()
     claim: Claim | None = None
@@ -266,18 +327,20 @@ class _Found:
 
 def _check(draft: Plan, spec: VariantSpec, presets: Mapping[str, Preset], home: Home, manner: _Manner) -> Plan:
     """`draft` with all its checks: at once those that this machine knows, side by side those that may take a while."""
-    spec = carried(spec, presets)
-    found = _Found(spec)
+    spec = _numbered(carried(spec, presets), presets, home)
+    found = _Found(spec.digest, spec.pinned)
     local = tuple(check_spec(spec, presets, home, draft.choice))
-    questions = _questions(draft, found, presets, home, manner, all(check.result != "fail" for check in local))
+    questions = _questions(draft, spec, found, presets, home, manner, all(check.result != "fail" for check in local))
 
     def so_far(checks: tuple[Check, ...], waiting: tuple[str, ...]) -> Plan:
         every = (*draft.checks, *local, *checks)
         if manner.options is not None and manner.options.force:
             every = tuple(map(forced, every))
-        plan = replace(draft, checks=every, spec=found.spec, fit=found.fit, sizes=found.sizes, claim=found.claim)
+        share = spec.share if found.fit is None else found.fit.share
+        known = replace(spec, digest=found.digest, pinned=found.pinned, share=share)
+        plan = replace(draft, checks=every, spec=known, fit=found.fit, sizes=found.sizes, claim=found.claim)
         plan = replace(plan, waiting=waiting)
-        return plan if plan.failure else replace(plan, command=_command(found.spec, presets, draft.name))
+        return plan if plan.failure else replace(plan, command=_command(known, presets, draft.name))
 
     def told(checks: tuple[Check, ...], waiting: tuple[str, ...]) -> None:
         if manner.watch is not None:
@@ -288,22 +351,33 @@ def _check(draft: Plan, spec: VariantSpec, presets: Mapping[str, Preset], home: 
 
 
 def _questions(
-    draft: Plan, found: _Found, presets: Mapping[str, Preset], home: Home, manner: _Manner, sound: bool
+    draft: Plan,
+    spec: VariantSpec,
+    found: _Found,
+    presets: Mapping[str, Preset],
+    home: Home,
+    manner: _Manner,
+    sound: bool,
 ) -> list[Question]:
     """What has to be asked elsewhere or reckoned out; of the configuration only if it is `sound` as far as it shows."""
-    settings, spec, options = load_settings(home), found.spec, manner.options
+    settings, options = load_settings(home), manner.options
     price = FREE if manner.added == 0 else spec.price
 
     def image() -> Iterator[Check]:
+        pinned = spec
         if options is not None:
-            found.spec, checks = pin(spec, options.image)
+            box = presets[spec.engine].container
+            pinned, checks = pin(spec, options.image, () if box is None else box.images_for(spec))
+            found.digest, found.pinned = pinned.digest, pinned.pinned
             yield from checks
-        yield check_image(found.spec, presets[spec.engine], home)
+        yield check_image(pinned, presets[spec.engine], home)
 
     def fits() -> Iterable[Check]:
         found.fit, checks = _fit(spec, home)
         if manner.usual is not None and found.fit is not None:
             found.sizes = size_up(manner.usual, presets[spec.engine], home)
+        if manner.moved and found.fit is not None:
+            checks += solved(found.fit, spec, presets, home)
         return checks
 
     def reserved() -> list[Check]:

@@ -17,7 +17,6 @@ _TRIES = 3
 """How often in a row nothing may come before the hub counts as not reachable."""
 _PAUSE_S = 1.0
 _LOOK_S = 0.2
-_NOTE_EVERY_S = 0.2
 _AGAIN = (408, 425, 429, 500, 502, 503, 504)
 
 
@@ -28,8 +27,8 @@ class _Broken(Exception):
 def receive(url: str, token: str | None, target: Path, size: int, note: Callable[[int], None]) -> None:
     """Let `target` grow until it has `size` bytes, from where it ends now, or the server has no more of it.
 
-    `note(done)` is told how many bytes there are, and often enough to give up by raising. Raises OFFLINE, MODEL_GATED
-    and MODEL_NOT_FOUND, and OSError for what the disk says.
+    `note(done)` is told how many bytes there are with each piece that comes, and may give up by raising. Raises
+    OFFLINE, MODEL_GATED and MODEL_NOT_FOUND, and OSError for what the disk says.
     """
     tries = 0
     with target.open("ab") as file:
@@ -56,7 +55,6 @@ def _part(url: str, token: str | None, file: BinaryIO, size: int, note: Callable
     headers = {"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {token}"} if token else {})
     if begun:
         headers["Range"] = f"bytes={begun}-"
-    noted = time.monotonic()
     try:
         # A redirect to another host is followed without the token: the client sees to that.
         with httpx2.stream("GET", url, headers=headers, timeout=_ANSWER_S, follow_redirects=True) as answer:
@@ -65,16 +63,11 @@ def _part(url: str, token: str | None, file: BinaryIO, size: int, note: Callable
                 file.truncate(0)
             for block in answer.iter_raw():
                 file.write(block)
-                if time.monotonic() >= noted + _NOTE_EVERY_S:
-                    file.flush()
-                    note(_end(file))
-                    noted = time.monotonic()
-                if _end(file) > size:
+                note(done := _end(file))
+                if done > size:
                     break
     except httpx2.HTTPError as error:
         raise _Broken(_reason(error)) from error
-    finally:
-        file.flush()
     return _end(file) != begun
 
 
@@ -100,6 +93,7 @@ def _wait(note: Callable[[int], None], done: int) -> None:
 
 
 def _end(file: BinaryIO) -> int:
+    """Where the file ends on the disk: what is on its way there gets there first."""
     return file.seek(0, os.SEEK_END)
 
 

@@ -51,13 +51,19 @@ def basis(found: Estimate) -> str:
     return weights if found.learnt is None else f"{weights}; {found.learnt.words}"
 
 
-def memory_lines(found: Estimate, limit: int) -> list[Line]:
-    """A bar of what one replica takes of `limit` bytes of this machine's memory, and its components under it."""
-    tone: Tone = "bad" if found.total > limit else "look" if found.band[1] > limit else "good"
-    off = (found.band[1] - found.band[0]) / 2
-    return part_lines(
-        "MEMORY", found.per_gpu[0], limit, off, "measured here" if _measured(found) else "free here", tone
-    )
+def memory_lines(found: Estimate, limit: int, gpu: str = "") -> list[Line]:
+    """A bar of what one replica takes of `limit` bytes, and its components under it.
+
+    They are bytes of this machine's memory, or of the GPU called so: of several, the one that takes most.
+    """
+    part = max(found.per_gpu, key=lambda part: part.total)
+    most = part.total * found.band[1] / max(1, found.total)
+    tone: Tone = "bad" if part.total > limit or found.fits is False else "look" if most > limit else "good"
+    off = (found.band[1] - found.band[0]) / 2 / len(found.per_gpu)
+    named = f"{len(found.per_gpu)} GPUs, {gpu}" if len(found.per_gpu) > 1 else gpu
+    measured = "measured here" if _measured(found) else ""
+    note = ", ".join(filter(None, (named, measured))) or "free here"
+    return part_lines("VRAM" if gpu else "MEMORY", part, limit, off, note, tone)
 
 
 def _measured(found: Estimate) -> bool:

@@ -58,8 +58,8 @@ def models_table(found: Sequence[KeptLike]) -> list[Line]:
 
 
 def _state(one: KeptLike) -> Cell:
+    if one.begun:
+        return Cell(f"{size(one.begun)} more begun", "busy")
     if one.missing:
         return Cell(f"{len(one.missing)} of its files missing", "look" if one.needed else "dim")
-    if one.begun:
-        return Cell(f"{size(one.begun)} of a file fetched", "busy")
     return Cell("needed", "good") if one.needed else Cell("unused", "dim")

@@ -6,7 +6,11 @@ from app.domain.fitting import bytes_of
 from app.domain.sizes import Size, Verdict
 from app.render.cells import Cell, Line, Tone, table
 
-_SIGNS: dict[Verdict, tuple[str, Tone]] = {"fits": ("●", "good"), "tight": ("◔", "look"), "no": ("✖", "bad")}
+_SIGNS: dict[Verdict, tuple[str, Tone]] = {
+    "fits": ("● fits", "good"),
+    "tight": ("◔ tight", "look"),
+    "no": ("✖ over", "bad"),
+}
 _WORDS: dict[Verdict, str] = {"fits": "fits", "tight": "tight", "no": "does not fit"}
 
 
@@ -14,19 +18,19 @@ def size_lines(sizes: Sequence[Size], chosen: str = "") -> list[Line]:
     """A line a size; the `chosen` one is accented."""
     rows = [
         (
-            Cell(_SIGNS[size.verdict][0], _SIGNS[size.verdict][1]),
+            Cell(*_SIGNS[size.verdict]),
             Cell(size.name, "accent" if size.name == chosen else "plain"),
-            Cell(verdict(size), _SIGNS[size.verdict][1]),
+            bytes_of(size.need, size.room),
             Cell(what(size), "dim"),
         )
         for size in sizes
     ]
-    return table(("", "SIZE", "FIT", "SETS"), rows)[1:]
+    return table(("FIT", "SIZE", "TAKES", "SETS"), rows, right=("TAKES",))[1:]
 
 
 def what(size: Size) -> str:
-    """What a size sets: `4,096 tokens, 4 at once, q8_0`."""
-    parts = [f"{size.context:,} tokens", f"{size.seqs} at once"]
+    """What a size sets, requests at once by tokens of each: `4 × 4,096 tokens, q8_0 cache`."""
+    parts = [f"{size.seqs} × {size.context:,} tokens"]
     if size.name == "smaller-cache":
         parts.append(f"{size.kv_type} cache")
     parts += [f"{flag} {value}" for flag, value in size.flags.items()]

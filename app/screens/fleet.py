@@ -9,6 +9,7 @@ from textual import on
 from textual.binding import BindingType
 from textual.widget import Widget
 
+from app.domain.budget import price_there
 from app.domain.facts import Deployment, Instance
 from app.domain.fix import Fix
 from app.domain.fleet import Fleet
@@ -198,12 +199,15 @@ class FleetScreen(ConsoleScreen):
         """What a deployment costs an hour for being there; a dash where nothing has a price."""
         fleet = self._fleet
         deployment = next((d for d in fleet.deployments if d.name == name), None) if fleet else None
-        if fleet is None or deployment is None or fleet.specs[deployment.variant_id].price.free:
+        if fleet is None or deployment is None:
+            return UNKNOWN
+        up = [i for i in deployment.instances if i.attempt is not None and i.attempt.ended_at is None and i.ready_at]
+        prices = [price_there(i, fleet.specs[i.variant_id].price) for i in up]
+        if all(price.free for price in (fleet.specs[deployment.variant_id].price, *prices)):
             return UNKNOWN
         if fleet.specs[deployment.variant_id].mode == "flex":
             return "by use"
-        up = [i for i in deployment.instances if i.attempt is not None and i.attempt.ended_at is None and i.ready_at]
-        return round_amount(sum(fleet.specs[i.variant_id].price.by_idle_hour for i in up))
+        return round_amount(sum(price.by_idle_hour for price in prices))
 
     def _cells(self, document: Document, rate: Rate, wide: bool, now: int) -> Line:
         status = render.headline(document, now)

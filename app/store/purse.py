@@ -5,9 +5,10 @@ import time
 
 from sqlmodel import Session, col, func, select
 
+from app.domain.budget import shortfall
 from app.domain.failures import StokerError
 from app.domain.ids import ulid
-from app.domain.money import Price, format_amount
+from app.domain.money import Price
 from app.store.ledger import Book, hold
 from app.store.tables import Attempt, Deployment, Instance, Variant
 
@@ -26,8 +27,8 @@ def hold_hour(session: Session, deployment: Deployment, code: str, actor: str, l
     wanted = price.by_hour * max(least, deployment.replicas - _under_way(session, deployment.id, ready=True))
     missing = _hold(session, deployment.id, max(wanted, int(not price.by_hour)), f"{deployment.id}:{ulid()}", actor)
     if missing:
-        text = f"An hour costs {format_amount(wanted)}, {format_amount(missing)} is missing."
-        raise StokerError(code, text, detail={"missing_micro": missing})
+        text = shortfall(wanted, missing)
+        raise StokerError(code, f"{text[0].upper()}{text[1:]}.", detail={"missing_micro": missing})
 
 
 def hold_attempt(session: Session, instance: Instance, actor: str, hour: int | None = None) -> bool:

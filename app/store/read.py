@@ -166,7 +166,11 @@ def fetches(connection: sqlite3.Connection) -> dict[str, Fetched]:
         " json_extract(progress, '$.total') AS total, json_extract(progress, '$.rate') AS rate FROM jobs"
         " WHERE state IN ('queued', 'running') AND kind = 'fetch'"
     )
-    return {row["variant_id"]: Fetched(row["done"], row["total"], row["rate"] or 0) for row in rows if row["total"]}
+    return {
+        row["variant_id"]: Fetched(row["done"], row["total"], row["rate"] or 0)
+        for row in rows
+        if row["variant_id"] and row["total"]
+    }
 
 
 def lease(connection: sqlite3.Connection) -> Row | None:

@@ -9,12 +9,13 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.control.support import wait_for
+from tests.control.support import bundled_model, wait_for
 from tests.docker.daemon import Daemon
 from tests.docker.registry import registry
 from tests.docker.remote import NAME, Remote
 from tests.e2e.bill import is_billed_to_the_microsecond
 from tests.e2e.stoker import Stoker, installed
+from tests.launch import model_hub
 
 SMALL = ("--ctx", "512", "--seqs", "2")
 SECRET = "a-secret-that-was-planted-here"
@@ -80,6 +81,20 @@ def test_a_container_answers_survives_the_server_and_is_started_again_when_kille
     assert failure(stoker, "boxed")["code"] == "KILLED_EXTERNALLY"
     stoker.run("rm", "boxed", "--yes", "--wait")
     assert docker_daemon.docker("ps", "-aq", "--filter", "label=io.stoker.deployment=boxed") == ""
+
+
+@pytest.mark.timeout(240)
+def test_a_model_of_the_hub_is_given_to_a_container_file_by_file(
+    stoker: Stoker, docker_daemon: Daemon, tmp_path: Path
+) -> None:
+    with model_hub.serving({"org/m-GGUF": {"sub/m-Q4_1.gguf": bundled_model().read_bytes()}}) as hub:
+        variables = {"DOCKER_HOST": docker_daemon.address, "HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "hf")}
+        pairs = ", ".join(f"{name} = {json.dumps(value)}" for name, value in variables.items())
+        (stoker.home.config / "config.toml").write_text(f"[server]\nenv = {{{pairs}}}\n")
+        done = stoker.run("launch", "org/m-GGUF", "--name", "hub", *SMALL, "--backend", "docker", "--wait", check=False)
+    assert done.returncode == 0, done.stderr + stoker.log()
+    (mount,) = json.loads(docker_daemon.docker("inspect", instance(stoker, "hub")["container"]))[0]["Mounts"]
+    assert (mount["Destination"], mount["RW"]) == ("/models/m-GGUF/sub/m-Q4_1.gguf", False)
 
 
 @pytest.mark.timeout(240)

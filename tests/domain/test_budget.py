@@ -11,6 +11,7 @@ from app.domain.facts import Attempt, Deployment, Instance, Seen, World
 from app.domain.failures import StokerError
 from app.domain.lifecycle import Phase, State
 from app.domain.money import HOUR_US, MICRO, Price
+from app.domain.placement import Placement
 from app.domain.plans import PLANS, Plan, find_plan, require_mode, require_replicas
 from app.domain.reconcile import Change, Stop, reconcile
 from app.domain.settled import settled
@@ -88,6 +89,17 @@ def test_the_users_order_decides_who_stops_first(order: tuple[str, ...], first: 
     nearly = Funds(available=4 * MICRO // 60)
     assert list(judge(*fleet, funds=nearly, order=order, used=used)) == [first]
     assert set(judge(*fleet, funds=Funds(), order=order, used=used)) == {"a", "b", "c"}
+
+
+def test_what_was_placed_at_a_price_is_guarded_by_that_price() -> None:
+    runs = deployment("a", "free", SERVING)
+    (instance,) = runs.instances
+    assert instance.attempt is not None
+    place = Placement("simulated@dear", "simulated", "dear", (0,), 60 * MICRO)
+    placed = replace(runs, instances=(replace(instance, attempt=replace(instance.attempt, placement=place)),))
+    assert judge(runs, funds=Funds(available=MICRO)) == {}
+    assert judge(placed, funds=Funds(available=MICRO)) == {"a": "the balance is used up"}
+    assert judge(placed, funds=Funds(available=MICRO + 1)) == {}
 
 
 def test_what_leaves_already_counts_no_more() -> None:

@@ -96,6 +96,18 @@ def test_another_gpu_with_room_for_it_as_it_is() -> None:
     assert not any(fix.title.startswith("move") for fix in none)
 
 
+def test_a_container_is_given_another_gpu() -> None:
+    cards = [Card(0, 600 * MIB, 50 * MIB), Card(1, 2_000 * MIB, 1_500 * MIB)]
+    failed = spec(context=8192, engine="vllm", backend="docker", gpus="0")
+    # What the engine calls GPU 0 is the first that its container has.
+    memory = Memory(600 * MIB, estimate, "on the card", card=0)
+    found = options(situation("OOM_KILLED", failed, memory=memory, cards=cards))
+    assert titled(found, "move to GPU 1").spec == replace(failed, gpus="1")
+    for gpus in ("1", "0,1", "all"):
+        several = options(situation("OOM_KILLED", replace(failed, gpus=gpus), memory=memory, cards=cards))
+        assert not any(fix.title.startswith("move") for fix in several)
+
+
 def test_without_an_estimate_it_says_so() -> None:
     found = options(situation("OOM_KILLED", kv_types=KV_TYPES))
     assert found[0].title == "context 4096 → 2048"
@@ -181,8 +193,9 @@ def test_files_are_fetched_found_or_replaced() -> None:
 
 
 def test_an_engine_that_may_know_the_architecture() -> None:
-    found = options(situation("ARCH_UNSUPPORTED", engines=("vllm",)))
-    assert found[0].spec == spec(engine="vllm")
+    other = spec(engine="vllm", backend="docker", gpus="0", kv_type="auto")
+    found = options(situation("ARCH_UNSUPPORTED", engines=(other,)))
+    assert (found[0].title, found[0].spec) == ("engine vllm", other)
     assert found[1].command == "pip install --upgrade xllamacpp"
 
 
@@ -207,7 +220,7 @@ def test_a_start_that_took_too_long_has_less_to_do() -> None:
 
 @pytest.mark.parametrize("code", ["CUDA_ERROR", "GPU_ACCESS", "DISK_FULL", "KILLED_EXTERNALLY", "ENTRYPOINT_MISSING"])
 def test_the_hosts_commands_are_there_to_copy(code: str) -> None:
-    found = options(situation(code))
+    found = options(situation(code, install="pip install 'stoker[local]'"))
     assert any(fix.command == fix.detail != "" for fix in found)
     assert any(not fix.command for fix in found), "and then it can be started"
 

@@ -1,4 +1,6 @@
+import itertools
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,13 +9,14 @@ import pytest
 
 from app.domain.gpus import Gpu, HostFacts, HostLook
 from app.launch import fit
+from app.launch.checks import Check
 from app.launch.options import Options
-from app.launch.plan import Plan, plan_launch
+from app.launch.plan import Plan, plan_change, plan_launch
 from app.settings import Home, load_presets
 from app.store.migrate import migrate
 from app.store.telemetry import record
 from app.store.write import Store
-from tests.launch.weights_files import LLAMA, small_gguf, written
+from tests.launch.weights_files import LLAMA, files_of_a_folder, small_gguf, written
 
 MIB = 2**20
 GIB = 2**30
@@ -111,7 +114,7 @@ def seen(home: Home, *gpus: Gpu, host: str = "local") -> None:
     migrate(home.store, home.backups)
     store = Store(home.store)
     with store.write() as session:
-        record(session, HostFacts(host, HostLook("ok", now, gpus, "570"), {}, now, now))
+        record(session, HostFacts(host, HostLook("ok", now, gpus, "580.65"), {}, now, now))
     store.close()
 
 
@@ -144,6 +147,98 @@ def test_a_gpu_that_somebody_else_fills_refuses_and_can_be_tried_all_the_same(tm
     assert (failure.name, failure.code) == ("fit", "GPU_INCOMPATIBLE")
     assert "`--force` tries it" in failure.remedy
     assert on_gpus(tmp_path, "0", force=True).failure is None
+
+
+def checkpoint(tmp_path: Path, gpus: str, **more: Any) -> Plan:
+    """A folder of safetensors on vLLM."""
+    folder = written(tmp_path / "model", files_of_a_folder())
+    home = Home(tmp_path / "home", tmp_path / "home")
+    options = Options(model=str(folder), backend="docker", gpus=gpus, **{"engine": "vllm", **more})
+    return plan_launch(options, home, load_presets(home), ())
+
+
+def after(plan: Plan, flag: str) -> str | None:
+    return next((b for a, b in itertools.pairwise(plan.command) if a == flag), None)
+
+
+def test_an_engine_that_claims_a_share_is_given_what_it_needs(tmp_path: Path) -> None:
+    seen(Home(tmp_path / "home", tmp_path / "home"), card(0, 24 * GIB, 24 * GIB), card(1, 24 * GIB, 24 * GIB))
+    one = checkpoint(tmp_path, "0", context=65_536, seqs=8)
+    assert one.spec is not None
+    assert one.spec.share is not None
+    assert one.spec.share < 0.2, "a model of some megabytes takes no nine tenths of a card"
+    assert after(one, "--gpu-memory-utilization") == f"{one.spec.share:.3f}"
+    assert one.fit is not None
+    claimed = one.fit.estimate.per_gpu[0].reserved
+    assert one.fit.need <= claimed == int(24 * GIB * one.spec.share)
+    more = checkpoint(tmp_path, "0", context=65_536, seqs=64)
+    assert more.spec is not None
+    assert (more.spec.share or 0) > one.spec.share, "as many at once as were asked for"
+    assert (
+        after(checkpoint(tmp_path, "0", flags={"gpu-memory-utilization": "0.5"}), "--gpu-memory-utilization") == "0.5"
+    )
+    assert after(one, "--tensor-parallel-size") is None
+    assert after(checkpoint(tmp_path, "all"), "--tensor-parallel-size") == "2"
+    assert after(checkpoint(tmp_path, "0", engine="sglang"), "--mem-fraction-static") is not None
+
+
+def test_a_share_is_no_more_than_is_free(tmp_path: Path) -> None:
+    seen(Home(tmp_path / "home", tmp_path / "home"), card(0, 24 * GIB, 8 * GIB))
+    found = checkpoint(tmp_path, "0", context=1_048_576, seqs=1_024)
+    assert found.failure is None
+    assert found.spec is not None
+    assert 0.1 < (found.spec.share or 0) < 8 / 24
+
+
+def test_what_needs_a_larger_gpu_is_refused_with_the_figures(tmp_path: Path) -> None:
+    seen(Home(tmp_path / "home", tmp_path / "home"), card(0, 24 * GIB, GIB // 4))
+    failure = checkpoint(tmp_path, "0", context=512).failure
+    assert failure is not None
+    assert (failure.name, failure.code) == ("fit", "GPU_INCOMPATIBLE")
+
+
+def test_a_change_is_given_another_share(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home", tmp_path / "home")
+    seen(home, card(0, 24 * GIB, 24 * GIB))
+    before = checkpoint(tmp_path, "0", context=65_536, seqs=8).require()
+    again = plan_change(Options(seqs=128), home, load_presets(home), "demo", before, 1).require()
+    assert (again.share or 0) > (before.share or 0)
+
+
+def named(plan: Plan, name: str) -> Check | None:
+    return next((check for check in plan.checks if check.name == name), None)
+
+
+def test_a_change_of_gpus_is_solved_anew(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home", tmp_path / "home")
+    seen(home, card(0, 2 * GIB, 2 * GIB), card(1, 24 * GIB, 24 * GIB))
+    presets = load_presets(home)
+    before = checkpoint(tmp_path, "0", context=256, seqs=2).require()
+    larger = plan_change(Options(gpus="1"), home, presets, "demo", before, 1)
+    allows = named(larger, "allows")
+    assert allows is not None
+    assert (allows.result, "--seqs" in allows.detail) == ("pass", True)
+    assert named(plan_change(Options(seqs=4), home, presets, "demo", before, 1), "allows") is None, "nothing moved"
+    wide = checkpoint(tmp_path, "1", context=1_048_576, seqs=1, force=True)
+    assert wide.spec is not None
+    smaller = plan_change(Options(gpus="0"), home, presets, "demo", replace(wide.spec, context=8_388_608), 1)
+    assert smaller.failure is not None
+    assert smaller.failure.code == "GPU_INCOMPATIBLE"
+    instead = named(smaller, "allows")
+    assert instead is not None
+    assert (instead.result, "--ctx" in instead.detail) == ("warn", True)
+
+
+def test_the_engine_of_a_change_is_put_where_it_runs(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home", tmp_path / "home")
+    seen(home, card(0, 24 * GIB, 24 * GIB))
+    before = replace(checkpoint(tmp_path, "0", context=256).require(), flags={"enforce-eager": True})
+    found = plan_change(Options(engine="mlx"), home, load_presets(home), "demo", before, 1)
+    assert found.spec is not None
+    assert (found.spec.backend, found.spec.flags) == ("process", {})
+    back = plan_change(Options(engine="vllm"), home, load_presets(home), "demo", found.spec, 1)
+    assert back.spec is not None
+    assert (back.spec.backend, back.spec.kv_type) == ("docker", "auto")
 
 
 def test_of_gpus_that_nobody_has_looked_at_nothing_is_said(tmp_path: Path) -> None:

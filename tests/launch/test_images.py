@@ -12,11 +12,12 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from app.domain.containers import docker_run
 from app.domain.failures import StokerError
 from app.domain.images import parse_reference
 from app.launch.images import admit
-from app.launch.pinning import pin
-from app.settings import Home, find_home
+from app.launch.pinning import moved, pin
+from app.settings import Home, find_home, load_presets
 from tests.control.support import bundled_spec
 from tests.docker.registry import INDEX, TestRegistry, registry
 
@@ -90,6 +91,32 @@ def test_a_tag_becomes_the_digest_that_it_stands_for_and_a_move_is_noticed(image
     assert check.result == "warn"
     assert second in check.detail
     assert pin(spec, name)[0].digest == second, "asked for again, it is the new one"
+
+
+def test_the_engine_s_own_image_is_pinned_too_and_a_move_is_noticed_at_the_next_start(
+    images: TestRegistry, home: Home
+) -> None:
+    first = images.image(REPOSITORY, "own", "first")
+    name = f"{images.host}/{REPOSITORY}:own"
+    preset = load_presets(home)["llama.cpp"]
+    box = preset.container
+    assert box is not None
+    preset = replace(preset, container=replace(box, images=("localhost/mine:1", name)))
+    spec, (check,) = pin(bundled_spec(backend="docker"), None, ("localhost/mine:1", name))
+    assert (spec.pinned, check.result) == (f"{name}@{first}", "pass")
+    assert admit(home, spec, ("localhost/mine:1", name)) == (
+        "localhost/mine:1",
+        f"{images.host}/{REPOSITORY}@{first}",
+    )
+    assert f"{name}@{first}" in docker_run(preset, spec, ("/app/llama-server",)), "the command has the digest"
+    assert moved(spec, preset) is None
+    second = images.image(REPOSITORY, "own", "second")
+    found = moved(spec, preset)
+    assert found is not None
+    assert second in found.detail
+    assert f"--image {name}" in found.remedy
+    assert admit(home, spec, ("localhost/mine:1", f"{images.host}/{REPOSITORY}:other"))[1].endswith(":other")
+    assert moved(bundled_spec(), preset) is None, "a process has no image"
 
 
 def test_what_a_registry_does_not_know_is_left_to_the_host(images: TestRegistry, tmp_path: Path) -> None:

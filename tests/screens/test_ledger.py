@@ -180,10 +180,10 @@ def test_what_was_stopped_and_is_still_held_is_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("left", "shown", "size"),
     [
-        (10 * MICRO, r"1[56] h .*left", LARGE),
+        (10 * MICRO, r"0\.60/h .*1[56] h .*left", LARGE),
         (MICRO // 2, r" 4\d m .*left", SMALL),
         (MICRO // 10, r" \d m .*left", SMALL),
-        (0, "nothing left", LARGE),
+        (0, r"0\.60/h .*nothing left", LARGE),
     ],
 )
 def test_every_screen_says_what_is_left_where_money_is_in_use(
@@ -199,7 +199,7 @@ def test_every_screen_says_what_is_left_where_money_is_in_use(
             await person.sees("demo")
             for _, name in TABS:
                 person.app.go(name, "demo")
-                await person.waits(lambda: re.search(rf"0\.60/h .*{shown}", person.screen.partition("\n")[0]))
+                await person.waits(lambda: re.search(shown, person.screen.partition("\n")[0]))
 
         visit(scribe.home, scene, size)
 
@@ -215,6 +215,38 @@ def test_the_fleet_says_what_each_costs_where_something_has_a_price(tmp_path: Pa
             await person.sees("USD/H", "1.20")
 
         visit(scribe.home, scene)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_what_stopped_for_want_of_money_says_so(tmp_path: Path, size: tuple[int, int]) -> None:
+    reasons = {
+        "balance": "an hour costs 0.60, 0.58 is missing",
+        "cap-day": "today has cost 10.00, the cap for a day is 10.00",
+        "cap-launch": "it has cost 10.00, the cap for one launch is 10.00",
+        "cap-month": "this month has cost 10.00, the cap for it is 10.00",
+        "cap-start": "it has cost 10.00 before its first token, the cap for that is 10.00",
+    }
+    with Scribe(tmp_path) as scribe:
+        scribe.up()
+        for name, reason in reasons.items():
+            scribe.instance(
+                scribe.deployment(name, {"price": Price(hour=600_000)}),
+                state="stopped",
+                phase="by_billing",
+                since=scribe.now - 4 * DAY_US - HOUR // 2,
+                failure_code="BILLING_BLOCKED",
+                failure_evidence=reason,
+                failed_at=scribe.now - 4 * DAY_US - HOUR // 2,
+            )
+
+        async def scene(person: Person) -> None:
+            await person.sees("cap-start")
+            for n, reason in enumerate(reasons.values()):
+                await person.presses(*["j"] * min(n, 1))
+                await person.sees(reason)
+            await person.looks(f"blocked-{size[0]}")
+
+        visit(scribe.home, scene, size)
 
 
 def test_where_no_money_is_in_use_nothing_is_said_of_it(tmp_path: Path) -> None:

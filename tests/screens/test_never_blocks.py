@@ -14,7 +14,7 @@ from tests.screens.talking import Person, visit
 async def keys_answer(person: Person) -> None:
     """Go round the screens, and to their help, and come back to the fleet."""
     await person.presses("2")
-    await person.sees("made from the model")
+    await person.sees("launch it")
     await person.presses("escape", "6")
     await person.sees("LAST USED")
     await person.presses("question_mark")

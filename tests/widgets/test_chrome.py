@@ -7,10 +7,11 @@ from tests.widgets.support import LARGE, SMALL, Stage, golden, lines_of, play, s
 from widgets.chrome import Header, KeyLine, MessageLine, Rule
 from widgets.dialogs import ConfirmDialog, HelpScreen, Section
 from widgets.lines import Lines
-from widgets.spans import Line
+from widgets.spans import Line, plain
 from widgets.theme import ASCII
 
 TABS = [("1", "fleet"), ("2", "launch"), ("3", "logs"), ("4", "play"), ("5", "ledger"), ("6", "access"), ("7", "hosts")]
+NAMES = [f"{key} {label}" for key, label in TABS]
 MONEY: Line = [("41.20 USD", "plain"), ("   2.31/h   17 h left", "dim")]
 KEYS = [("enter", "open"), ("l", "launch"), ("L", "logs"), ("p", "play"), ("s", "stop"), ("f", "fix"), ("/", "filter"),
         (":", "command"), ("?", "help"), ("q", "leave")]  # fmt: skip
@@ -50,6 +51,22 @@ def test_a_narrow_header_keeps_the_active_tab() -> None:
             assert [message.key for message in app.said(Header.TabSelected)] == ["2"]
 
     play(scene)
+
+
+@pytest.mark.parametrize(
+    ("width", "shown"),
+    [
+        (110, f" stoker  {'  '.join(NAMES)}        41.20 USD   2.31/h   17 h left"),
+        (80, f" {'  '.join(NAMES)}       17 h left"),
+        (72, f" {' '.join(NAMES)}     17 h left"),
+        (60, " stoker  1 fleet  2 launch  3 logs  4 5 6 7       17 h left"),
+    ],
+)
+def test_names_of_tabs_are_the_last_to_give_way(width: int, shown: str) -> None:
+    header = Header("stoker")
+    header.set_tabs(TABS, "3")
+    header.set_right(MONEY, [("17 h left", "dim")])
+    assert plain(header.spans(width)).rstrip() == shown
 
 
 def test_messages_come_before_progress_and_fade() -> None:
