@@ -1,6 +1,5 @@
 """Reaching the server and the gateway: started if need be, of our version, with a transaction to write a wish in."""
 
-import http.client
 import os
 import pwd
 import sqlite3
@@ -106,6 +105,8 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def _answers(url: str) -> bool:
+    import http.client  # with what it needs it takes as long as all of ours that a command imports
+
     parts = urlsplit(url)
     try:
         with closing(http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=2)) as connection:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from app.domain.facts import Deployment
 from app.domain.fix import Fix
-from app.reach import actor
 from widgets.asking import PickDialog
 from widgets.columns import Column
 from widgets.spans import Line
@@ -62,5 +61,6 @@ def _do(screen: "ConsoleScreen", deployment: Deployment, fix: Fix) -> None:
 
 def _wish(screen: "ConsoleScreen", deployment: Deployment, fix: Fix, session: "Session") -> int:
     from app.launch.mend import apply_fix
+    from app.reach import actor
 
     return apply_fix(session, screen.console.home, deployment, fix, actor())

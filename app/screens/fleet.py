@@ -26,7 +26,6 @@ from app.render.states import instance_cell
 from app.render.words import UNKNOWN, ago, latency, span
 from app.screens import bundling
 from app.screens.base import ConsoleScreen, bindings
-from app.screens.fixing import choose_fix
 from app.screens.gpus import summary_lines
 from app.screens.quick import launch_bundled
 from app.settings import Home
@@ -305,6 +304,8 @@ class FleetScreen(ConsoleScreen):
 
     def do_fix(self, argument: str) -> None:
         """Choose what is to mend it."""
+        from app.screens.fixing import choose_fix
+
         row = next((row for row in self._rows if row[0]["name"] == argument), self._selected())
         if row is not None:
             choose_fix(self, row[1], self._fixes.get(row[1].name, ()), argument)

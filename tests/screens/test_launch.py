@@ -202,7 +202,7 @@ def test_models_of_the_hub_that_are_here_are_completed_and_run_without_a_hub(
         await types(person, "org/s")
         await person.sees("org/some:Q8_0")
         await person.presses("ctrl+n")
-        await person.sees("org/some at 01234567, as this machine has it", "● pass  model")
+        await person.sees("org/some at 01234567", "● pass  model")
 
     visit(home, scene, LARGE)
 
