@@ -129,7 +129,7 @@ def test_a_crash_loop_does_not_drain_the_balance(tmp_path: Path, fault: str, pri
 
 
 def test_a_place_that_cannot_be_paid_for_is_given_back(tmp_path: Path) -> None:
-    gpu = Slot(0, "0", 80 * GIB, 80 * GIB, "")
+    gpu = Slot(0, "0", 80 * GIB, 80 * GIB)
     market = Market((Offer("simulated", HOST, "H100", (gpu,), price=60 * MICRO),))
     with playing(tmp_path, market=market) as played:
         wanted = Wanted(gpu="H100", gpus=1, need=GIB, backends=("simulated",))
