@@ -24,7 +24,7 @@ from app.store.write import Store
 from tests.control.played import SECOND, Played, playing
 from tests.control.sequences import fresh_seed, run
 
-SEQUENCES = int(os.environ.get("STOKER_SEQUENCES", "40"))
+SEQUENCES = int(os.environ.get("STOKER_SEQUENCES", "20"))
 """How many random sequences a run tries; `python -m bench.sequences` tries ten thousand."""
 HOURLY = Price(hour=3_600 * MICRO)
 REFUSED = {"attempt_id": None, "instance_id": None, "status": 429}
