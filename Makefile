@@ -27,7 +27,7 @@ image: .venv/run.stamp
 	@$(BIN)/python -I -m backends.llamacpp_image
 
 bench: .venv/dev.stamp
-	@for name in reconcile store start gateway console widgets detection vram ledger; do $(BIN)/python -m bench.$$name || exit 1; done
+	@for name in reconcile store start gateway console widgets detection vram ledger hosts; do $(BIN)/python -m bench.$$name || exit 1; done
 
 clean:
 	rm -rf .venv build dist stoker.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -62,7 +62,7 @@ class MachineReader:
         """The hosts as they were last seen, for a picture of `now`. Raises what `read.reading` raises."""
         if time.monotonic() >= self._due:
             with read.reading(home.store) as connection:
-                found = store.hosts(connection)
+                found = store.hosts_with_promises(connection)
                 seen = any(facts.look.gpus for facts in found)
                 samples = store.history(connection, now, SHOWN + 1) if seen else {}
                 stocks = store.stocks(connection) if self._stocks else {}

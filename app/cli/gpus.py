@@ -54,7 +54,7 @@ def _known(home: Home) -> tuple[dict[str, Ours], dict[str, HostFacts]]:
     """What only the store can tell: which processes are ours, and what the server has seen of each host."""
     try:
         with read.reading(home.store) as connection:
-            return store.ours(connection), {facts.name: facts for facts in store.hosts(connection)}
+            return store.ours(connection), {each.name: each for each in store.hosts_with_promises(connection)}
     except StokerError as error:
         if error.code not in ("NOT_FOUND", "SERVER_OLDER"):
             raise

@@ -145,7 +145,7 @@ def _known(home: Home) -> tuple[dict[str, HostFacts], dict[str, Stock]]:
     """What the server has seen of each host, and of what it has in store."""
     try:
         with read.reading(home.store) as connection:
-            return {facts.name: facts for facts in store.hosts(connection)}, store.stocks(connection)
+            return {each.name: each for each in store.hosts_with_promises(connection)}, store.stocks(connection)
     except StokerError as error:
         if error.code not in ("NOT_FOUND", "SERVER_OLDER"):
             raise

@@ -91,22 +91,18 @@ class Telemetry:
 
     async def _follow(self, name: str, address: str) -> None:
         known = asyncio.Event()
-        await asyncio.gather(self._watch(name, address, known), self._count(name, address, known))
+        with contextlib.suppress(LeaseLost):  # the beat tells the server
+            await asyncio.gather(self._watch(name, address, known), self._count(name, address, known))
 
     async def _count(self, name: str, address: str, known: asyncio.Event) -> None:
-        """Look through what the host has in store, now and then, once it is `known` to the store."""
+        """Look through what the host has in store, now and then, once the host is `known`; and drop samples of old."""
         await known.wait()
         await asyncio.sleep(STOCK_AFTER_S)
         while True:
-            try:
+            with _Told(name):
                 stock = await _in_thread(partial(take_stock, self._home, name, address), f"stock-{name}")
                 await self._write(telemetry.record_stock, name, stock)
-            except StokerError as error:
-                log.warning("host %s: %s: %s", name, error.code, error.message)
-            except LeaseLost:
-                return  # the beat tells the server
-            except Exception:
-                log.exception("what host %s has in store could not be seen", name)
+                await self._write(telemetry.forget_old, name, stock.at)
             await asyncio.sleep(STOCK_EVERY_S)
 
     async def _watch(self, name: str, address: str, known: asyncio.Event) -> None:
@@ -114,7 +110,7 @@ class Telemetry:
         facts: HostFacts | None = None
         recorded = 0
         while True:
-            try:
+            with _Told(name):
                 if eye is None:
                     eye = await asyncio.to_thread(Eye, self._home, name, address)
                     facts = await asyncio.to_thread(self._stored, name)
@@ -128,12 +124,6 @@ class Telemetry:
                     await self._write(telemetry.record, facts)
                     recorded = facts.look.at
                     known.set()
-            except StokerError as error:
-                log.warning("host %s: %s: %s", name, error.code, error.message)
-            except LeaseLost:
-                return  # the beat tells the server
-            except Exception:
-                log.exception("host %s could not be looked at", name)
             sampled = facts is not None and facts.look.state == "ok"
             await asyncio.sleep(SAMPLE_EVERY_S if sampled else QUIET_EVERY_S)
 
@@ -145,6 +135,25 @@ class Telemetry:
         with reading(self._home.store) as connection:
             ours = hosts.ours(connection).get(name, Ours())
             return succeed(before, name, attribute(look, ours), hosts.wanted(connection))
+
+
+class _Told:
+    """Writes down what goes wrong with a host in its block, which is tried again; a lost lease is let through."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        if isinstance(error, LeaseLost) or not isinstance(error, Exception):
+            return False
+        if isinstance(error, StokerError):
+            log.warning("host %s: %s: %s", self._name, error.code, error.message)
+        else:
+            log.error("host %s could not be looked at", self._name, exc_info=error)
+        return True
 
 
 def _news(before: HostFacts, after: HostFacts) -> bool:

@@ -5,7 +5,8 @@ cost hangs on the bytes, not on the number of rules, and what is kept in memory 
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -49,11 +50,11 @@ class Rules:
         for index, rule in enumerate(self.all):
             for text in rule.find:
                 owners.setdefault(text.encode(), []).append(index)
+        self._owners = [frozenset(indexes) for indexes in owners.values()]
         # A colour may stand in the middle of a text, so whatever is coloured is looked at.
-        self._owners = [*owners.values(), *([] for _ in COLOURS)]
         self._texts = [*owners, *COLOURS]
-        self._coloured = len(owners)
-        self._always = [index for index, rule in enumerate(self.all) if not rule.find]
+        self._always = frozenset(index for index, rule in enumerate(self.all) if not rule.find)
+        self._seeking = [*map(self._ranked, self._owners), *(self.all for _ in COLOURS), self.all]
 
     @cached_property
     def _automaton(self) -> "BytesAhoCorasick":
@@ -68,16 +69,26 @@ class Rules:
         return self._automaton.find_matches_as_indexes(data, overlapping=True)
 
     def seeking(self, number: int) -> Sequence[Rule]:
-        """The rules that may be looking for what has this number."""
-        if number == _EVERY_LINE or number >= self._coloured:
-            return self.all
-        return [self.all[index] for index in self._owners[number]]
+        """The rules that may be looking for what has this number, those nearest to a cause first."""
+        return self._seeking[number]
 
-    def concerned(self, text: bytes) -> list[Rule]:
+    def found(self, numbers: AbstractSet[int], line: bytes) -> tuple[bytes, Sequence[Rule]]:
+        """A line that holds what has these `numbers`, without colours, and the rules whose fixed text stands in it."""
+        if len(numbers) == 1 and 0 <= (number := min(numbers)) < len(self._owners):
+            return line, self._seeking[number]
+        if min(numbers) >= 0 and max(numbers) < len(self._owners):
+            return line, self._ranked(frozenset().union(*(self._owners[number] for number in numbers)))
+        line = strip_colours(line)
+        return line, self.concerned(line)
+
+    def concerned(self, text: bytes) -> Sequence[Rule]:
         """The rules whose fixed text stands in a line, those nearest to a cause first."""
-        matches = self._automaton.find_matches_as_indexes(text, overlapping=True)
-        found = {index for text_index, _, _ in matches for index in self._owners[text_index]}
-        return sorted((self.all[index] for index in found.union(self._always)), key=lambda rule: rule.rank)
+        places = self._automaton.find_matches_as_indexes(text, overlapping=True)
+        numbers = {number for number, _, _ in places if number < len(self._owners)}
+        return self._ranked(self._always.union(*(self._owners[number] for number in numbers)))
+
+    def _ranked(self, indexes: Iterable[int]) -> tuple[Rule, ...]:
+        return tuple(sorted((self.all[index] for index in indexes), key=lambda rule: rule.rank))
 
 
 class Detector:
@@ -127,51 +138,63 @@ class Detector:
         self._offset += missing
 
     def _scan(self, text: bytes) -> Iterator[Finding]:
-        done = counted = 0
-        for number, place, _ in self._rules.places(text):
-            if place < done or self._dull(number):
+        done = counted = at = 0
+        places, known = self._rules.places(text), self._known
+        most = len(places)
+        while at < most:
+            number, place, _ = places[at]
+            at += 1
+            if known.get(number) or place < done or self._dull(number):
                 continue
             begin = max(text.rfind(b"\n", done, place), text.rfind(b"\r", done, place), done - 1) + 1
             end = text.find(b"\n", place)
             end = len(text) if end < 0 else end
             back = text.find(b"\r", place, end)
             done = end if back < 0 else back
+            numbers = {number}
+            while at < most and places[at][1] < done:
+                numbers.add(places[at][0])
+                at += 1
             self._line += text.count(b"\n", counted, begin)
             counted = begin
-            yield from self._look(text[begin:done], self._offset + begin)
+            yield from self._look(text[begin:done], self._offset + begin, numbers)
         self._line += text.count(b"\n", counted)
         self._offset += len(text)
         self.last = _last(text) or self.last
 
-    def _look(self, raw: bytes, offset: int) -> Iterator[Finding]:
-        raw = strip_colours(raw)
-        concerned = [rule for rule in self._rules.concerned(raw) if self._matters(rule)]
+    def _look(self, raw: bytes, offset: int, numbers: AbstractSet[int]) -> Iterator[Finding]:
+        raw, rules = self._rules.found(numbers, raw)
+        concerned = [rule for rule in rules if self._matters(rule)]
         if not concerned:
             return
         line, codes = said(raw.decode("utf-8", "replace")), set()
         for rule in concerned:
             if rule.code in codes or (rule.find and not any(text in line.text for text in rule.find)):
                 continue
-            numbers = self._match(rule, line)
-            if numbers is None:
+            values = self._match(rule, line)
+            if values is None:
                 continue
-            self._known.clear()
             match rule.kind:
                 case "context":
                     self._contexts[rule.id] = self._line
                 case "milestone":
-                    yield from self._milestone(rule, line.text, numbers, offset)
+                    yield from self._milestone(rule, line.text, values, offset)
                 case "recovered":
                     yield from self._recovered(rule, line.text, offset)
                 case "failure":
                     codes.add(rule.code)  # one line is evidence of one thing once
-                    yield from self._failure(rule, line, numbers, offset)
+                    yield from self._failure(rule, line, values, offset)
 
     def _dull(self, number: int) -> bool:
         """Whether no rule that looks for this can tell anything new, as things stand."""
         dull = self._known.get(number)
         if dull is None:
-            dull = self._known[number] = not any(self._matters(rule) for rule in self._rules.seeking(number))
+            dull = True
+            for rule in self._rules.seeking(number):  # a loop, because `any` would be half of what this costs
+                if self._matters(rule):
+                    dull = False
+                    break
+            self._known[number] = dull
         return dull
 
     def _matters(self, rule: Rule) -> bool:
@@ -212,6 +235,7 @@ class Detector:
         key = rule.id, self._starts
         told = self._told.get(key, 0)
         self._told[key] = told + 1
+        self._known.clear()
         finding = Finding(rule.id, rule.code, "failure", self._line, evidence(line.text), numbers, offset)
         rank = rule.rank + (0.5 if line.quoted else 0)
         if key not in self.standing or rank < self.standing[key].rank:
@@ -242,12 +266,14 @@ class Detector:
         elif self._told.get((rule.id, self._starts)):
             return
         self._told[rule.id, self._starts] = 1
+        self._known.clear()
         yield Finding(rule.id, rule.stage, "milestone", self._line, evidence(text), numbers, offset)
 
     def _start_again(self) -> None:
         """Begin to count for another start; what the one before the last has left is forgotten."""
         self._starts += bool(self.standing)
         self._stopping = False
+        self._known.clear()
         self._fractions.clear()
         self.standing = {key: s for key, s in self.standing.items() if s.start >= self._starts - 1}
         self._told = {key: times for key, times in self._told.items() if key[1] >= self._starts - 1}
@@ -260,6 +286,7 @@ class Detector:
             if ("*" in rule.cancels and not standing.rule.lasting)
             or rule.cancels & {standing.finding.code, standing.rule.id}
         ]
+        self._known.clear()
         for standing in gone:
             del self.standing[standing.rule.id, standing.start]
             self._told.pop((standing.rule.id, standing.start), None)

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
-HostState = Literal["ok", "no_gpu", "no_driver", "driver_down", "unreachable"]
+HostState = Literal["ok", "no_gpu", "no_driver", "driver_down", "unseen", "unreachable"]
+"""`unseen` is a host whose daemon alone is known: nothing leads to its GPUs."""
 
 XIDS = {
     13: "a program's fault",
@@ -193,6 +194,15 @@ class HostFacts:
     def reserved(self, gpu: Gpu) -> Reserves:
         """What ours need of one of its GPUs."""
         return self.reserves.get(gpu.uuid, {})
+
+
+def together(seen: Reserves, promised: Reserves) -> dict[str, Reserve]:
+    """What ours need of a GPU: what was set aside for each, or what it was seen to hold if that is more."""
+    found = dict(seen)
+    for name, promise in promised.items():
+        known = found.get(name, promise)
+        found[name] = replace(known, bytes=max(promise.bytes, known.bytes), since=min(promise.since, known.since))
+    return found
 
 
 def succeed(before: HostFacts | None, name: str, look: HostLook, wanted: Wanted) -> HostFacts:

@@ -60,6 +60,8 @@ _SECRET = re.compile(
     r"(?i)((?:--?[\w-]*(?:api[-_]?key|token|secret|password)[\w-]*|authorization: *bearer)[ =:]+['\"]?)[^\s'\",]{4,}"
     r"|\b(?:hf_|sk-|stk_|ghp_)[\w-]{12,}"
 )
+_SECRET_SIGNS = ("key", "token", "secret", "password", "bearer", "hf_", "sk-", "stk_", "ghp_")
+"""One of these stands in every secret, in lower case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +93,21 @@ def said(line: str) -> Said:
         at = found.end()
     if _NOT_SAID.match(line, at):
         return Said("")
-    echo = _ECHO.search(line, at) if any(sign in line for sign in _ECHO_SIGNS) else None
+    echo = _ECHO.search(line, at) if _holds(line, _ECHO_SIGNS) else None
     text = line[at : echo.start() if echo else None]
     return Said(text, _LETTERS.get(level, level), text.lstrip().startswith(("raise ", 'f"', "f'")))
 
 
 def mask(text: str) -> str:
     """`text` without what looks like a key, a token or a password."""
+    if not _holds(text.casefold(), _SECRET_SIGNS):
+        return text
     return _SECRET.sub(lambda found: (found[1] or "") + "***", text)
+
+
+def _holds(text: str, signs: tuple[str, ...]) -> bool:
+    """Whether one of `signs` stands in `text`."""
+    for sign in signs:  # noqa: SIM110 # `any` takes three times as long, and every line that tells comes here
+        if sign in text:
+            return True
+    return False

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from app.domain.failures import StokerError
+from app.domain.gpus import Reserves
 from app.domain.money import format_amount
 
 GIB = 2**30
@@ -56,15 +57,16 @@ class Slot:
         names = [share.name for share in self.ours if share.declared or share.name != self.viewer]
         return ", ".join(filter(None, (*names, self.foreign)))
 
-    def declared_by_others(self, deployment: str) -> dict[str, int]:
-        """What is set aside there for all but one."""
-        return {share.name: share.declared for share in self.ours if share.name != deployment}
+    def seen_by(self, deployment: str) -> "Slot":
+        """The same as `deployment` has it: what it has set aside itself is what it would take the place of."""
+        shares = (replace(each, declared=0) if each.name == deployment else each for each in self.ours)
+        return replace(self, ours=tuple(shares), viewer=deployment)
 
-    def declaring(self, declared: Mapping[str, int]) -> "Slot":
+    def declaring(self, declared: Reserves) -> "Slot":
         """The same with what is set aside now, by deployment."""
         shares = {share.name: replace(share, declared=0) for share in self.ours}
-        for name, size in declared.items():
-            shares[name] = replace(shares.get(name, Share(name)), declared=size)
+        for name, reserve in declared.items():
+            shares[name] = replace(shares.get(name, Share(name)), declared=reserve.bytes)
         return replace(self, ours=tuple(shares.values()))
 
 

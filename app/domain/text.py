@@ -37,6 +37,8 @@ def safe(text: str, limit: int = 4_096) -> str:
     Escape sequences are removed, line breaks and tabs become spaces, any other control or bidi character becomes
     `\N{REPLACEMENT CHARACTER}`. The result is idempotent under `safe` and at most `limit` characters long.
     """
+    if text.isprintable():  # none of what follows would be in it
+        return text if len(text) <= limit else text[: limit - 1] + "…"
     text = _ESCAPE.sub("", text[: limit * 8])
     text = _SURROGATE.sub("\ufffd", text).replace("\r\n", " ").replace("\n", " ").replace("\t", " ").replace("\r", " ")
     text = _UNSAFE.sub("\ufffd", text)

@@ -95,8 +95,8 @@ def driver(look: HostLook) -> Check:
         return passed("gpu", look.detail)
     lost = next((gpu for gpu in look.gpus if gpu.trouble), None)
     if lost is not None:
-        return failed("gpu", "CUDA_ERROR", f"GPU {lost.index}: {lost.trouble}")
-    names = ", ".join(f"{gpu.index} {gpu.name}" for gpu in look.gpus)
+        return failed("gpu", "CUDA_ERROR", f"GPU {lost.place}: {lost.trouble}")
+    names = ", ".join(f"{gpu.place} {gpu.name}" for gpu in look.gpus)
     return passed("gpu", f"{names}; driver {look.driver}" + (f", CUDA {look.cuda}" if look.cuda else ""))
 
 

@@ -28,9 +28,7 @@ class Eye:
             return self._nvml.look()
         if self._ssh is not None:
             return remote.look(self._ssh)
-        return HostLook(
-            "unreachable", time.time_ns() // 1_000, detail="Its GPUs cannot be seen: it is not reached by SSH."
-        )
+        return HostLook("unseen", time.time_ns() // 1_000, detail="Its GPUs cannot be seen: SSH does not lead there.")
 
     def close(self) -> None:
         """Let go of the driver; the connection to a host ends by itself."""

@@ -1,7 +1,7 @@
 """The GPUs that a launch names: which they are, who holds them, and what of them it will set aside with its wish."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from app.domain.engines import CONTAINERS, gpu_choice
@@ -78,8 +78,7 @@ def _slots(spec: VariantSpec, home: Home, name: str) -> tuple[Slot, ...]:
         gpus = () if facts is None else facts.look.gpus
         usable = [gpu for gpu in gpus if gpu.vram_total and not gpu.trouble]
         found = [slot_of(gpu, facts, declared.get((facts.name, gpu.uuid), {})) for gpu in usable if facts is not None]
-    # What it has set aside itself is what this takes the place of.
-    return tuple(replace(slot.declaring(slot.declared_by_others(name)), viewer=name) for slot in found)
+    return tuple(slot.seen_by(name) for slot in found)
 
 
 def _chosen(slots: Sequence[Slot], gpus: str | None, host: str) -> tuple[Slot, ...]:
@@ -100,7 +99,7 @@ def _chosen(slots: Sequence[Slot], gpus: str | None, host: str) -> tuple[Slot, .
     return chosen if len(chosen) == asked else ()
 
 
-def _host(home: Home, host: str | None) -> tuple[HostFacts | None, Mapping[tuple[str, str], Mapping[str, int]]]:
+def _host(home: Home, host: str | None) -> tuple[HostFacts | None, store.Reserved]:
     """What is known of a host, and what is set aside on its GPUs; this machine is looked at if that is not recent."""
     facts: HostFacts | None = None
     declared: store.Reserved = {}

@@ -7,7 +7,7 @@ from itertools import groupby
 
 from app.domain.engines import CONTAINERS
 from app.domain.failures import StokerError
-from app.domain.gpus import Gpu, HostFacts
+from app.domain.gpus import Gpu, HostFacts, Reserves
 from app.domain.hosts import LOCAL, SIMULATED
 from app.domain.offers import GIB, Offer, Share, Slot
 from app.domain.text import safe
@@ -79,7 +79,7 @@ def _slots(facts: HostFacts, held: store.Reserved) -> Iterator[tuple[str, tuple[
         yield name, tuple(slot_of(gpu, facts, held.get((facts.name, gpu.uuid), {})) for gpu in alike)
 
 
-def slot_of(gpu: Gpu, facts: HostFacts, declared: Mapping[str, int]) -> Slot:
+def slot_of(gpu: Gpu, facts: HostFacts, declared: Reserves) -> Slot:
     """A GPU as an offer has it, with what is `declared` to be set aside there, by deployment."""
     shares = {name: Share(name, seen=reserve.bytes) for name, reserve in facts.reserved(gpu).items()}
     foreign = []

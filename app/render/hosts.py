@@ -19,6 +19,7 @@ _STATES: Mapping[str, tuple[str, Tone]] = {
     "no_gpu": ("○", "dim"),
     "no_driver": ("○", "dim"),
     "driver_down": ("✖", "bad"),
+    "unseen": ("○", "dim"),
     "unreachable": ("?", "look"),
 }
 

@@ -42,10 +42,15 @@ def bindings(where: str, priority: bool = False) -> list[BindingType]:
     ]
 
 
-def to_spans(line: cells.Line, glyphs: Glyphs) -> list[Span]:
-    """A rendered line as a widget takes it: safe, and with our own signs in ASCII where the glyphs are."""
-    texts: list[Span] = [(safe(cell.text), cell.tone) for cell in line]
+def shown(parts: Iterable[Span], glyphs: Glyphs) -> list[Span]:
+    """Pieces of text from anywhere as a widget takes them: safe, with our own signs in ASCII where the glyphs are."""
+    texts = [(safe(text), style) for text, style in parts]
     return [(to_ascii(text), style) for text, style in texts] if glyphs is ASCII else texts
+
+
+def to_spans(line: cells.Line, glyphs: Glyphs) -> list[Span]:
+    """A rendered line as a widget takes it."""
+    return shown(((cell.text, cell.tone) for cell in line), glyphs)
 
 
 TABS = (("1", "fleet"), ("2", "launch"), ("3", "logs"), ("4", "play"), ("5", "ledger"), ("6", "access"), ("7", "hosts"))
@@ -136,9 +141,8 @@ class ConsoleScreen(Screen[None]):
 
     def line(self, *parts: Span) -> list[Span]:
         """Pieces of text from anywhere as a line for a widget: safe, and in ASCII where that is asked for."""
-        ascii_only = self.console.glyphs is ASCII
-        return [(to_ascii(safe(text)) if ascii_only else safe(text), style) for text, style in parts]
+        return shown(parts, self.console.glyphs)
 
     def spans(self, line: cells.Line, indent: int = 0) -> list[Span]:
         """A rendered line as a widget takes it."""
-        return self.line((" " * indent, "plain"), *((cell.text, cell.tone) for cell in line))
+        return [(" " * indent, "plain"), *to_spans(line, self.console.glyphs)]

@@ -36,9 +36,7 @@ def _gpu(screen: ConsoleScreen, machines: Machines, host: str, gpu: Gpu) -> list
     load = UNKNOWN if gpu.utilization is None else f"{gpu.utilization}%"
     heat = temperature(gpu)
     return [
-        *screen.line(
-            (f"{gpu.place:>4}  ", "plain"), (fit(gpu.name.removeprefix("NVIDIA ") or UNKNOWN, name), "strong")
-        ),
+        *screen.line((f"{gpu.place:>4}  ", "plain"), (fit(_name(gpu), name), "strong")),
         (" ", "plain"),
         *meter(used, bar, "bad" if used and used > _FULL else "look" if used and used > _NEARLY else "good", glyphs),
         *screen.line((f" {used_of(gpu):<14}", "plain")),
@@ -46,6 +44,13 @@ def _gpu(screen: ConsoleScreen, machines: Machines, host: str, gpu: Gpu) -> list
         *screen.line((f" {load:>4}", "plain"), (f" {heat.text:>5}", heat.tone), (f" {power(gpu):>6}", "plain")),
         *screen.line((f"  {gpu.capability}", "dim") if screen.size.width >= 104 and gpu.capability else ("", "dim")),
     ]
+
+
+def _name(gpu: Gpu) -> str:
+    """What a GPU is called in little room; of a slice its kind, for that of the whole stands above it."""
+    name = gpu.name.removeprefix("NVIDIA ") or UNKNOWN
+    _, sign, kind = name.rpartition(" MIG ")
+    return f"MIG {kind}" if sign and gpu.slice is not None else name
 
 
 def _below(machines: Machines, facts: HostFacts, gpu: Gpu, width: int) -> Iterator[RenderLine]:

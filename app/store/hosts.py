@@ -3,9 +3,10 @@
 import json
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from app.domain.gpus import HostFacts, HostLook, Ours, Reserve, Sample, Wanted
+from app.domain.gpus import HostFacts, HostLook, Ours, Reserve, Reserves, Sample, Wanted, together
 from app.domain.hosts import LOCAL
 from app.domain.stock import Stock
 
@@ -15,7 +16,8 @@ SLOTS = 720
 """An hour of them; a later one takes the place of the one an hour before."""
 
 HELD = """
-    SELECT r.host, r.gpu, d.name, sum(r.bytes) FROM reservations r JOIN deployments d ON d.id = r.deployment_id
+    SELECT r.host, r.gpu, d.name, sum(r.bytes), min(r.created_at)
+    FROM reservations r JOIN deployments d ON d.id = r.deployment_id
     WHERE d.gone_at IS NULL AND CASE
         WHEN r.instance_id IS NOT NULL
         THEN EXISTS (SELECT 1 FROM attempts a WHERE a.instance_id = r.instance_id AND a.ended_at IS NULL)
@@ -25,9 +27,9 @@ HELD = """
         END
     GROUP BY r.host, r.gpu, d.name
 """
-"""Bytes that are set aside now: host, GPU, deployment, sum."""
+"""Bytes that are set aside now: host, GPU, deployment, sum, and since when."""
 
-Reserved = dict[tuple[str, str], dict[str, int]]
+Reserved = dict[tuple[str, str], dict[str, Reserve]]
 """The same, by host and GPU and then by the name of the deployment."""
 
 History = Mapping[tuple[str, str], Sequence[Sample]]
@@ -52,6 +54,17 @@ def hosts(connection: sqlite3.Connection) -> list[HostFacts]:
     ]
 
 
+def hosts_with_promises(connection: sqlite3.Connection) -> list[HostFacts]:
+    """The same, and what is set aside on their GPUs counts as needed, also by those that hold nothing there yet."""
+    promised = reserved(connection)
+
+    def needs(facts: HostFacts) -> dict[str, Reserves]:
+        held = {gpu: of for (host, gpu), of in promised.items() if host == facts.name}
+        return {**facts.reserves, **{gpu: together(facts.reserves.get(gpu, {}), of) for gpu, of in held.items()}}
+
+    return [replace(facts, reserves=needs(facts)) for facts in hosts(connection)]
+
+
 def stocks(connection: sqlite3.Connection) -> dict[str, Stock]:
     """What each host has in store, by its name, as far as anybody looked."""
     rows = connection.execute("SELECT host, stock FROM host_stocks")
@@ -66,8 +79,8 @@ def reserved(connection: sqlite3.Connection) -> Reserved:
 def by_gpu(rows: Iterable[Sequence[Any]]) -> Reserved:
     """Rows of `HELD` in order."""
     found: Reserved = {}
-    for host, gpu, name, size in rows:
-        found.setdefault((host, gpu), {})[name] = size
+    for host, gpu, name, size, since in rows:
+        found.setdefault((host, gpu), {})[name] = Reserve(size, since)
     return found
 
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import asdict
 
-from sqlmodel import Session, delete, select
+from sqlmodel import Session, col, delete, select
 
 from app.domain.gpus import Gpu, HostFacts, Reserves
 from app.domain.stock import Stock
@@ -35,14 +35,15 @@ def record_stock(session: Session, host: str, stock: Stock) -> None:
 
 
 def forget_others(session: Session, names: Collection[str]) -> None:
-    """Drop what is known of hosts that are not among `names`, and samples of GPUs that are no longer there."""
+    """Drop what is known of hosts that are not among `names`."""
     for row in session.exec(select(HostLook)).all():
         if row.host not in names:
             session.delete(row)
-    session.flush()
-    newest = select(GpuSample.at).order_by(GpuSample.at.desc()).limit(1)  # type: ignore[attr-defined]  # a column
-    if (latest := session.exec(newest).first()) is not None:
-        session.exec(delete(GpuSample).where(GpuSample.at < latest - SLOTS * SLOT_US))  # type: ignore[arg-type]  # SQLModel types a comparison of columns as bool
+
+
+def forget_old(session: Session, host: str, now: int) -> None:
+    """Drop samples that no later one takes the place of: those of GPUs, or slices of them, that are no longer there."""
+    session.exec(delete(GpuSample).where(col(GpuSample.host) == host, col(GpuSample.at) < now - SLOTS * SLOT_US))
 
 
 def _sample(facts: HostFacts, gpu: Gpu) -> GpuSample:

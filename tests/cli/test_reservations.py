@@ -34,7 +34,7 @@ def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Driver:
 def reserved(home: Home) -> dict[str, int]:
     """What is set aside of the GPU, by deployment."""
     with read.reading(home.store) as connection:
-        return hosts.reserved(connection).get(("local", GPU), {})
+        return {name: each.bytes for name, each in hosts.reserved(connection).get(("local", GPU), {}).items()}
 
 
 def refused(stoker: Stoker, *words: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from app.store import read
 from app.store.sqlite import connect_reader
 from tests.control.support import bundled_model, status, wait_for
 from tests.e2e.stoker import COMMAND, Stoker, installed
-from tests.launch.model_hub import COMMIT, ModelHub, serving
+from tests.launch.model_hub import COMMIT, TOKEN, ModelHub, serving
 
 FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 HELD = 30_000_000
@@ -81,6 +81,8 @@ def test_a_model_of_the_hub_is_fetched_over_a_kill_served_damaged_and_mended(
 
 def test_a_pull_that_is_given_up_goes_on_the_next_time(stoker: Stoker, hub: ModelHub, tmp_path: Path) -> None:
     hub.hold = HELD
+    hub.closed.add("org/SmolLM2-GGUF")
+    stoker.env["HF_TOKEN"] = TOKEN
     words = [COMMAND, "models", "pull", "org/SmolLM2-GGUF:Q4_1"]
     with subprocess.Popen(words, env=stoker.env, stderr=subprocess.PIPE, text=True) as pull:
         wait_for(lambda: arrived(tmp_path) >= HELD - 1_000_000, "most of what the hub sends")
@@ -95,6 +97,8 @@ def test_a_pull_that_is_given_up_goes_on_the_next_time(stoker: Stoker, hub: Mode
     first, second = hub.ranges(FILE)
     assert (first, int(str(second).removeprefix("bytes=").removesuffix("-")) > 0) == (None, True)
     assert stoker.json("models", "ls")[0]["needed"] is False
+    wait_for(lambda: not [*stoker.home.keys.glob("env-*")], "the token, which is kept for as long as its job, to go")
+    assert TOKEN.encode() not in stoker.home.store.read_bytes()
 
 
 def arrived(path: Path) -> int:

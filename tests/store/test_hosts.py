@@ -3,10 +3,11 @@
 from pathlib import Path
 
 import pytest
+from sqlmodel import select
 
 from app.domain.gpus import Gpu, Holder, HostFacts, HostLook, Ours, Reserve
 from app.settings import Home
-from app.store import hosts, telemetry
+from app.store import hosts, tables, telemetry
 from app.store.read import reading
 from app.store.write import Store
 from tests.control.support import launch, new_home
@@ -55,6 +56,18 @@ def test_an_hour_of_samples_is_kept_and_no_more(home: Home) -> None:
         assert connection.execute("SELECT count(*) FROM gpu_samples").fetchone()[0] == 9
 
 
+def test_samples_of_a_gpu_that_is_gone_are_dropped_after_their_hour(home: Home) -> None:
+    hour = hosts.SLOTS * hosts.SLOT_US
+    write(home, facts(START), facts(START, name="gpu1"), facts(START + hour // 2, used=2 * GIB))
+    store = Store(home.store)
+    for now, left in ((START + hour, 3), (START + hour + SECOND, 2)):
+        with store.write() as session:
+            telemetry.forget_old(session, "local", now)
+        with reading(home.store) as connection:
+            assert connection.execute("SELECT count(*) FROM gpu_samples").fetchone()[0] == left
+    store.close()
+
+
 def test_a_host_that_does_not_answer_adds_no_samples(home: Home) -> None:
     write(home, facts(START), facts(START + 60 * SECOND, state="unreachable"))
     with reading(home.store) as connection:
@@ -68,6 +81,27 @@ def test_hosts_that_were_taken_out_are_forgotten(home: Home) -> None:
     with reading(home.store) as connection:
         assert [h.name for h in hosts.hosts(connection)] == ["local"]
         assert list(hosts.history(connection, START)) == [("local", "GPU-a")]
+
+
+def test_what_is_set_aside_is_needed_before_it_is_held(home: Home) -> None:
+    launch(home, "chat")
+    launch(home, "embed")
+    write(home, facts(START))
+    store = Store(home.store)
+    with store.write() as session:
+        of = {row.name: row.id for row in session.exec(select(tables.Deployment))}
+        for name, size in (("chat", 4 * GIB), ("embed", 6 * GIB)):
+            session.add(
+                tables.Reservation(
+                    deployment_id=of[name], host="local", gpu="GPU-a", bytes=size, total=24 * GIB, created_at=START - 9
+                )
+            )
+    store.close()
+    with reading(home.store) as connection:
+        assert hosts.hosts(connection)[0].reserves == {"GPU-a": {"chat": Reserve(GIB, START)}}
+        (found,) = hosts.hosts_with_promises(connection)
+        needed = {"chat": Reserve(4 * GIB, START - 9), "embed": Reserve(6 * GIB, START - 9)}
+        assert found.reserves == {"GPU-a": needed}
 
 
 def test_what_is_ours_and_what_is_wanted(home: Home) -> None:
