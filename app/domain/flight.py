@@ -49,6 +49,8 @@ def flight_record(
     told = {(found.kind, found.code, found.evidence) for _, found in recognised}
     marks = [mark for mark in marks if (mark.kind, mark.text, mark.detail) not in told]
     marks += [Mark(at, found.kind, label(found), found.evidence, found.line) for at, found in recognised]
+    if attempt.placement is not None:
+        marks.append(Mark(attempt.created_at, "phase", "placed", attempt.placement.words))
     if attempt.ended_at is not None:
         marks.append(Mark(attempt.ended_at, "end", _how(attempt)))
     return sorted(marks, key=_place)

@@ -9,7 +9,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Literal
 
-from app.domain.choice import Choice, Stage
+from app.domain.choice import Choice, Stage, Traits
 from app.domain.engines import CONTAINERS, Preset, check_flag, gpu_choice, nearest
 from app.domain.failures import CATALOGUE, StokerError
 from app.domain.hosts import SIMULATED
@@ -28,6 +28,8 @@ _ENGINE_BYTES = 134_217_728
 """Address space that an engine's interpreter and libraries map, at the least: llama.cpp's do with 130 MiB or more."""
 _CONTAINER_BYTES = 6_291_456
 """The least memory that Docker gives a container: 6 MiB."""
+_STRICT = ("vllm", "sglang")
+"""Engines that start with no longer context than the model's own configuration has."""
 _TOTAL_CONTEXT = 2**31 - 1
 """llama.cpp keeps the total context in a 32-bit integer."""
 
@@ -206,6 +208,15 @@ def _engine(preset: Preset, boxed: bool, choice: Choice | None) -> Check:
         # What the format is, and who would take it, the model's own check says.
         return passed("engine", f"{preset.name} in a container" if boxed else f"{preset.name} is installed")
     return check_choice(choice)
+
+
+def check_length(spec: VariantSpec, traits: Traits) -> list[Check]:
+    """What there is to say of a context longer than the model was made for, to an engine that refuses that."""
+    if spec.engine not in _STRICT or traits.context is None or spec.context <= traits.context:
+        return []
+    text = f"{spec.context:,} tokens; the model was made for {traits.context:,}"
+    remedy = f"{spec.engine} refuses that, unless its flags stretch the model: `--ctx {traits.context}`."
+    return [Check("length", "warn", text, "CTX_TOO_LARGE", remedy)]
 
 
 def check_choice(choice: Choice) -> Check:

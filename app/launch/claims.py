@@ -11,6 +11,7 @@ from app.domain.hosts import LOCAL, SIMULATED
 from app.domain.offers import GIB, Slot, short_of
 from app.domain.variant import VariantSpec
 from app.launch.checks import Check, from_error, passed
+from app.launch.fit import claimed_on
 from app.launch.need import needed
 from app.launch.offers import known_offers, slot_of
 from app.settings import Home, load_settings
@@ -55,7 +56,7 @@ def claim(name: str, spec: VariantSpec, replicas: int, home: Home, *, force: boo
         return None, [from_error("reserved", error)]
     if not chosen:
         return None, []
-    each = needed(spec, home, len(chosen))
+    each = claimed_on(spec, home) or needed(spec, home, len(chosen))
     found = Claim(host, chosen, None if each is None else each * replicas, force)
     for slot in chosen:
         if slot.free < (found.need or GIB) and not force:

@@ -97,6 +97,17 @@ def share_on(spec: VariantSpec, home: Home) -> float | None:
     return None if found is None else found.share
 
 
+def claimed_on(spec: VariantSpec, home: Home) -> int | None:
+    """Bytes of each GPU that an engine with a share will claim, which may be more than it needs; None for any other."""
+    try:
+        found = fit(spec, home)
+    except StokerError:
+        return None
+    if found is None or found.share is None:
+        return None
+    return max(part.reserved for part in found.estimate.per_gpu)
+
+
 def _fit(place: str, spec: VariantSpec, home: Home, gpus: tuple[Gpu, ...]) -> Fit:
     facts = known_facts(spec.model, home)
     measured = of_kind(home.store, spec.engine, facts.shape.kind, facts.weights.quantisation)

@@ -16,7 +16,7 @@ from app.domain.offers import next_larger
 from app.domain.sizes import Size
 from app.domain.variant import FlagValue, ModelRef, VariantSpec
 from app.launch.asking import Question, ask_all
-from app.launch.checks import Check, check_fit, check_image, check_name, check_spec, forced, from_error
+from app.launch.checks import Check, check_fit, check_image, check_length, check_name, check_spec, forced, from_error
 from app.launch.claims import Claim, claim
 from app.launch.fit import Fit, fit
 from app.launch.hub import of_shell
@@ -134,6 +134,7 @@ def plan_launch(
     priced, unpriced = _priced(placed, lambda: price_now(placed, home))
     if priced.smart is not None:
         choice = _kept(priced, home, presets)
+    checks += check_length(priced, traits)
     draft = Plan(name, replicas, (*checks, *offered, *unpriced), base=base, choice=choice)
     return _check(draft, priced, presets, home, _Manner(replicas, options, watch, usual))
 
@@ -164,7 +165,8 @@ def plan_change(
     priced, unpriced = _priced(placed, lambda: price_of_change(spec, placed, home))
     # What runs is paid for already: only what is added to it is not.
     wanted = options.replicas or replicas
-    draft = Plan(name, wanted, (*hub, *offered, *unpriced), choice=_kept(priced, home, presets))
+    length = check_length(priced, traits_of(priced.model, home))
+    draft = Plan(name, wanted, (*hub, *length, *offered, *unpriced), choice=_kept(priced, home, presets))
     moved = (spec.host, spec.gpus) != (priced.host, priced.gpus)
     return _check(draft, priced, presets, home, _Manner(max(0, wanted - replicas), options, moved=moved))
 

@@ -60,6 +60,19 @@ def test_what_is_left_is_told_with_who_has_the_rest(stoker: Stoker, driver: Driv
 
 
 @pytest.mark.usefixtures("server")
+def test_what_is_set_aside_is_not_free_before_anything_starts(
+    stoker: Stoker, driver: Driver, store: Store, home: Home
+) -> None:
+    driver.set(L40S)
+    gpu = Gpu(0, GPU, "NVIDIA L40S", 46068 * MIB, 512 * MIB, 45556 * MIB)
+    with store.write() as session:
+        telemetry.record(session, HostFacts("local", HostLook("ok", 1, (gpu,)), {}, 1, 1))
+    stoker.json("launch", *BIG, "--gpus", "0", "--name", "first")
+    (shown,) = stoker.json("gpus")
+    assert shown["vram_free"] == 46068 * MIB - reserved(home)["first"]
+
+
+@pytest.mark.usefixtures("server")
 def test_it_is_given_up_with_the_deployment_and_taken_again_by_a_start(
     stoker: Stoker, driver: Driver, home: Home
 ) -> None:

@@ -24,7 +24,7 @@ from app.store.write import Store
 from tests.control.played import SECOND, Played, playing
 from tests.control.sequences import fresh_seed, run
 
-SEQUENCES = int(os.environ.get("STOKER_SEQUENCES", "60"))
+SEQUENCES = int(os.environ.get("STOKER_SEQUENCES", "20"))
 """How many random sequences a run tries; `python -m bench.sequences` tries ten thousand."""
 HOURLY = Price(hour=3_600 * MICRO)
 REFUSED = {"attempt_id": None, "instance_id": None, "status": 429}
@@ -50,6 +50,7 @@ def charges(played: Played) -> list[sqlite3.Row]:
     return played.raw.execute("SELECT * FROM entries WHERE kind = 'charge' ORDER BY id").fetchall()
 
 
+@pytest.mark.timeout(240)
 def test_random_sequences_are_billed_to_the_micro_unit(tmp_path: Path) -> None:
     seed = fresh_seed()
     print(f"seed {seed}, {SEQUENCES} sequences")

@@ -1,10 +1,12 @@
 """The flight record: everything of an attempt in order on one axis, and nothing of another."""
 
+from dataclasses import replace
 from typing import Any
 
 from app.domain.facts import Attempt
 from app.domain.findings import Finding, label
 from app.domain.flight import Mark, flight_record
+from app.domain.placement import Placement
 
 S = 1_000_000
 
@@ -42,6 +44,12 @@ def test_all_that_happened_in_order() -> None:
     ]
     assert found[4] == Mark(5 * S, "failure", "HOST_OOM", "insufficient memory", 40), "told once, where it stands"
     assert found[2].detail == "by ada"
+
+
+def test_where_it_was_placed_is_told_as_it_begins() -> None:
+    there = Placement("docker@gpu1 L40S", "docker", "gpu1", (0, 1), 1_200_000)
+    found = flight_record(replace(ATTEMPT, placement=there), "demo-a", EVENTS, until=9 * S)
+    assert found[1] == Mark(1 * S, "phase", "placed", "docker@gpu1 L40S (0, 1) at 1.20 an hour")
 
 
 def test_the_last_attempt_is_open_and_a_signal_is_named() -> None:

@@ -122,6 +122,10 @@ def card(index: int, total: int, free: int, name: str = "NVIDIA GeForce RTX 3090
     return Gpu(index, f"GPU-000{index}", name, total, total - free, free)
 
 
+def named(plan: Plan, name: str) -> Check | None:
+    return next((check for check in plan.checks if check.name == name), None)
+
+
 def on_gpus(tmp_path: Path, gpus: str, **more: Any) -> Plan:
     return plan(tmp_path, backend="docker", gpus=gpus, **more)
 
@@ -142,9 +146,9 @@ def test_the_gpus_that_are_asked_for_are_what_it_has_to_fit(tmp_path: Path, gpus
 
 def test_a_gpu_that_somebody_else_fills_refuses_and_can_be_tried_all_the_same(tmp_path: Path) -> None:
     seen(Home(tmp_path / "home", tmp_path / "home"), card(0, 24 * GIB, 100 * MIB))
-    failure = on_gpus(tmp_path, "0").failure
+    failure = named(on_gpus(tmp_path, "0"), "fit")
     assert failure is not None
-    assert (failure.name, failure.code) == ("fit", "GPU_INCOMPATIBLE")
+    assert (failure.result, failure.code) == ("fail", "GPU_INCOMPATIBLE")
     assert "`--force` tries it" in failure.remedy
     assert on_gpus(tmp_path, "0", force=True).failure is None
 
@@ -192,9 +196,9 @@ def test_a_share_is_no_more_than_is_free(tmp_path: Path) -> None:
 
 def test_what_needs_a_larger_gpu_is_refused_with_the_figures(tmp_path: Path) -> None:
     seen(Home(tmp_path / "home", tmp_path / "home"), card(0, 24 * GIB, GIB // 4))
-    failure = checkpoint(tmp_path, "0", context=512).failure
+    failure = named(checkpoint(tmp_path, "0", context=512), "fit")
     assert failure is not None
-    assert (failure.name, failure.code) == ("fit", "GPU_INCOMPATIBLE")
+    assert (failure.result, failure.code) == ("fail", "GPU_INCOMPATIBLE")
 
 
 def test_a_change_is_given_another_share(tmp_path: Path) -> None:
@@ -203,10 +207,6 @@ def test_a_change_is_given_another_share(tmp_path: Path) -> None:
     before = checkpoint(tmp_path, "0", context=65_536, seqs=8).require()
     again = plan_change(Options(seqs=128), home, load_presets(home), "demo", before, 1).require()
     assert (again.share or 0) > (before.share or 0)
-
-
-def named(plan: Plan, name: str) -> Check | None:
-    return next((check for check in plan.checks if check.name == name), None)
 
 
 def test_a_change_of_gpus_is_solved_anew(tmp_path: Path) -> None:

@@ -3,14 +3,17 @@
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from app.domain.failures import StokerError
 from app.launch import models
+from app.launch.checks import Check
 from app.launch.options import Options
 from app.launch.plan import free_name, plan_launch
 from app.settings import Home, load_presets
+from tests.launch.weights_files import small_gguf, written
 
 
 @pytest.fixture
@@ -61,3 +64,19 @@ def test_the_first_failure_is_the_one_that_is_told(home: Home) -> None:
 def test_free_names_count_up() -> None:
     assert free_name("a", ()) == "a"
     assert free_name("a", ("a", "a-2", "b")) == "a-3"
+
+
+def test_a_context_beyond_the_model_s_own_is_said_and_the_default_never_is(home: Home, tmp_path: Path) -> None:
+    path = written(tmp_path, {"m.gguf": small_gguf()}) / "m.gguf"
+
+    def lengths(**options: Any) -> list[Check]:
+        plan = plan_launch(Options(model=str(path), **options), home, load_presets(home), ())
+        return [check for check in plan.checks if check.name == "length"]
+
+    plan = plan_launch(Options(model=str(path)), home, load_presets(home), ())
+    assert plan.require().context == 512, "what the model was made for is less than llama.cpp's default"
+    assert not lengths(engine="vllm", backend="docker", gpus="0")
+    assert not lengths(context=4_096), "llama.cpp takes it"
+    (check,) = lengths(engine="vllm", backend="docker", gpus="0", context=4_096)
+    assert (check.result, check.code) == ("warn", "CTX_TOO_LARGE")
+    assert "`--ctx 512`" in check.remedy
