@@ -21,7 +21,8 @@ from app.cli.server import writing
 from app.domain.failures import StokerError
 from app.domain.sizes import NAMES
 from app.launch.options import Options
-from app.launch.plan import Plan, plan_change, plan_launch
+from app.launch.plan import Plan
+from app.launch.planning import plan_change, plan_launch
 from app.reach import actor, require_gateway
 from app.render.checks import check_lines, choice_lines
 from app.render.keys import shown_once

@@ -23,9 +23,10 @@ from app.domain.fixes import change_of, options
 from app.domain.hosts import LOCAL
 from app.domain.variant import ModelRef, VariantSpec
 from app.launch.cache import unused
+from app.launch.choosing import other_engines
 from app.launch.memory import memory_of
 from app.launch.models import local_models, resolve
-from app.launch.plan import other_engines, plan_variant
+from app.launch.planning import plan_variant
 from app.settings import Home, load_presets
 from app.store import findings, hosts, read
 

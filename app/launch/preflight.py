@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from app.domain.failures import StokerError
 from app.launch.options import Options
-from app.launch.plan import Plan, plan_launch
+from app.launch.plan import Plan
+from app.launch.planning import plan_launch
 from app.settings import Home, load_presets
 
 

@@ -11,7 +11,8 @@ from app.launch.claims import Claim
 from app.launch.environment import drop_environment, keep_environment
 from app.launch.hub import of_shell
 from app.launch.options import Options
-from app.launch.plan import Plan, free_name
+from app.launch.plan import Plan
+from app.launch.planning import free_name
 from app.settings import Home
 from app.store import wishes
 from app.store.reservations import release, reserve

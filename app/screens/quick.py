@@ -34,7 +34,7 @@ def launch_bundled(console: "Console") -> None:
     options = Options(model="smollm2")
 
     def change(session: "Session") -> str:
-        from app.launch.plan import plan_launch
+        from app.launch.planning import plan_launch
         from app.launch.record import record_launch
         from app.reach import actor
         from app.settings import load_presets

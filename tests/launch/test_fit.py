@@ -11,7 +11,8 @@ from app.domain.gpus import Gpu, HostFacts, HostLook
 from app.launch import fit
 from app.launch.checks import Check
 from app.launch.options import Options
-from app.launch.plan import Plan, plan_change, plan_launch
+from app.launch.plan import Plan
+from app.launch.planning import plan_change, plan_launch
 from app.settings import Home, load_presets
 from app.store.migrate import migrate
 from app.store.telemetry import record

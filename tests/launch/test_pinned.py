@@ -12,7 +12,8 @@ from app.domain.variant import VariantSpec
 from app.launch import hub as hub_module
 from app.launch.checks import Check
 from app.launch.options import Options
-from app.launch.plan import Plan, plan_change, plan_launch
+from app.launch.plan import Plan
+from app.launch.planning import plan_change, plan_launch
 from app.settings import Home, load_presets
 from tests.launch import model_hub
 from tests.launch.model_hub import COMMIT, TOKEN, ModelHub

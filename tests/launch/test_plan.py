@@ -11,7 +11,7 @@ from app.domain.failures import StokerError
 from app.launch import models
 from app.launch.checks import Check
 from app.launch.options import Options
-from app.launch.plan import free_name, plan_launch
+from app.launch.planning import free_name, plan_launch
 from app.settings import Home, load_presets
 from tests.launch.weights_files import small_gguf, written
 

@@ -8,7 +8,8 @@ import pytest
 from app.domain.sizes import GIVING_UP
 from app.launch import fit
 from app.launch.options import Options
-from app.launch.plan import Plan, plan_launch
+from app.launch.plan import Plan
+from app.launch.planning import plan_launch
 from app.settings import Home, load_presets
 from tests.launch.weights_files import LLAMA, small_gguf, written
 
