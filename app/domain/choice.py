@@ -124,7 +124,8 @@ class Choice:
     @property
     def others(self) -> tuple[str, ...]:
         """Why not each of the others, in words: `not mlx: it is made for …`; one line for both ways of an engine."""
-        return tuple(dict.fromkeys(f"not {each.engine}: {each.why}" for each in self.ruled_out))
+        names = ((each.place if each.engine == self.engine else each.engine, each.why) for each in self.ruled_out)
+        return tuple(dict.fromkeys(f"not {name}: {why}" for name, why in names))
 
 
 def choose(

@@ -49,7 +49,7 @@ def test_a_dry_run_says_what_would_start_and_writes_nothing(stoker: Stoker, home
     assert not home.state.exists()
     shown = stoker("launch", "smollm2", "--dry-run", "--size", "small").out
     assert "--ctx-size 4096" in shown
-    assert "4,096 tokens, 1 at once" in shown
+    assert "1 × 4,096 tokens" in shown
 
 
 def test_a_dry_run_that_fails_prints_its_document_all_the_same(stoker: Stoker) -> None:
