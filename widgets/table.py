@@ -248,10 +248,11 @@ class LineTable(ScrollView, can_focus=True, inherit_bindings=False):
         self.post_message(self.RowHighlighted(self, self._cursor))
 
     def _reveal(self) -> None:
+        # By force: the scroll bar that allows it comes with a frame, and keys may come before that.
         if self._index < self._top:
-            self.scroll_to(y=self._index, animate=False)
+            self.scroll_to(y=self._index, animate=False, force=True)
         elif self._index >= self._top + self._page:
-            self.scroll_to(y=self._index - self._page + 1, animate=False)
+            self.scroll_to(y=self._index - self._page + 1, animate=False, force=True)
 
     def _shown(self) -> list[tuple[str, Line, bool]]:
         keys = self._keys[self._top : self._top + self._page]

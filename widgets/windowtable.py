@@ -58,6 +58,7 @@ class WindowTable(ScrollView, can_focus=True, inherit_bindings=False):
         self._glyphs = glyphs
         self._total = self._index = self._start = 0
         self._rows: Sequence[tuple[str, Line]] = ()
+        self._awaited = False
         self._placed: tuple[Placed, ...] = ()
         self._laid_out_for = -1
         self._inks: Inks | None = None
@@ -78,7 +79,7 @@ class WindowTable(ScrollView, can_focus=True, inherit_bindings=False):
         if added and self._top:
             self._index, self._start = self._index + added, self._start + added
             self.virtual_size = Size(0, total + HEADER)
-            self.scroll_to(y=self._top + added, animate=False)
+            self.scroll_to(y=self._top + added, animate=False, force=True)
         elif added and self._index:
             self._index += added
         self._total = total
@@ -91,11 +92,13 @@ class WindowTable(ScrollView, can_focus=True, inherit_bindings=False):
         if (start, list(rows)) != (self._start, list(self._rows)):
             self._start, self._rows = start, rows
             self.refresh()
+        if self._awaited:
+            self.action_select()
 
     def restart(self) -> None:
         """Other rows altogether: begin at the top, with nothing known."""
-        self._index, self._rows = 0, ()
-        self.scroll_to(y=0, animate=False)
+        self._index, self._rows, self._awaited = 0, (), False
+        self.scroll_to(y=0, animate=False, force=True)
         self.refresh()
 
     def action_move(self, lines: int) -> None:
@@ -111,6 +114,8 @@ class WindowTable(ScrollView, can_focus=True, inherit_bindings=False):
         self._go(self._total - 1)
 
     def action_select(self) -> None:
+        """Choose the row under the cursor, as soon as it is known."""
+        self._awaited = self.cursor_key is None and self._total > 0
         if self.cursor_key is not None:
             self.post_message(self.RowSelected(self, self.cursor_key))
 
@@ -171,9 +176,11 @@ class WindowTable(ScrollView, can_focus=True, inherit_bindings=False):
         return max(1, self.size.height - HEADER)
 
     def _go(self, index: int) -> None:
+        self._awaited = False
         self._index = max(0, min(index, self._total - 1))
+        # By force: the scroll bar that allows it comes with a frame, and keys may come before that.
         if self._index < self._top:
-            self.scroll_to(y=self._index, animate=False)
+            self.scroll_to(y=self._index, animate=False, force=True)
         elif self._index >= self._top + self._page:
-            self.scroll_to(y=self._index - self._page + 1, animate=False)
+            self.scroll_to(y=self._index - self._page + 1, animate=False, force=True)
         self.refresh()

@@ -12,7 +12,7 @@ from app.domain.variant import FlagValue
 from app.domain.vram.estimate import estimate
 from app.domain.vram.setup import Setup
 from app.domain.vram.shape import Shape
-from app.domain.vram.solve import best_quantisation, largest_context, most_layers, most_sequences
+from app.domain.vram.solve import largest_context, most_layers, most_sequences
 from app.domain.vram.weights import Weights
 
 USES = ("small", "medium", "large")
@@ -81,13 +81,6 @@ def sizes(model: Weighed, setup: Setup, kv_types: Sequence[str], others: Iterabl
         offers = {offer[0]: offer for place in (usual, careful) for offer in _giving_up(model, place, kv_types, files)}
         found += [_sized(name, each, replace(way, gpus=usual.gpus)) for name, each, way in offers.values()]
     return tuple(found)
-
-
-def better_form(model: Weighed, setup: Setup) -> str | None:
-    """The best form of the weights that would fit where these do not; None if none would, or these do."""
-    if not setup.gpus or estimate(model.shape, model.weights, setup).fits:
-        return None
-    return best_quantisation(model.shape, setup)
 
 
 def _careful(model: Weighed, setup: Setup) -> Setup:

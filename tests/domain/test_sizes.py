@@ -2,9 +2,7 @@
 
 from dataclasses import replace
 
-import pytest
-
-from app.domain.sizes import GIVING_UP, LEAST_CONTEXT, USES, Size, Weighed, better_form, sizes
+from app.domain.sizes import GIVING_UP, LEAST_CONTEXT, USES, Size, Weighed, sizes
 from app.domain.vram.config import read_shape
 from app.domain.vram.estimate import estimate
 from app.domain.vram.gpus import GIB, MIB, Gpu, gpu_named
@@ -95,8 +93,3 @@ def test_where_nothing_fits_only_the_uses_are_said_and_that_they_do_not_fit() ->
 
 def test_nowhere_there_is_nothing_to_say() -> None:
     assert sizes(weighed("bf16"), llama(), LLAMA_TYPES) == ()
-
-
-@pytest.mark.parametrize(("gib", "form"), [(24, None), (12, "q8_0"), (2, None)])
-def test_the_form_that_would_fit_is_named(gib: int, form: str | None) -> None:
-    assert better_form(weighed("bf16"), llama(Gpu("a card", gib * GIB, 34))) == form
