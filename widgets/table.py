@@ -2,52 +2,23 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
-from textual import events
-from textual.binding import Binding, BindingType
 from textual.geometry import Region, Size
 from textual.message import Message
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from widgets.columns import GAP, MARGIN, Column, Placed, header, lay_out, row
+from widgets.columns import GAP, MARGIN, Column, header, lay_out, row
+from widgets.rows import HEADER, Table
 from widgets.spans import Line, Span
 from widgets.theme import UNICODE, Glyphs, Inks, inks
 
-HEADER = 1
-"""Lines above the first row."""
-KEYS: list[BindingType] = [
-    Binding("j,down", "move(1)", "Down", show=False, id="table.down"),
-    Binding("k,up", "move(-1)", "Up", show=False, id="table.up"),
-    Binding("g,home", "first", "First", show=False, id="table.first"),
-    Binding("G,end", "last", "Last", show=False, id="table.last"),
-    Binding("pagedown", "page(1)", "Page down", show=False, id="table.page_down"),
-    Binding("pageup", "page(-1)", "Page up", show=False, id="table.page_up"),
-    Binding("enter", "select", "Open", show=False, id="table.select"),
-]
-"""The keys of every table, by the names that a keymap knows them by."""
 
-
-class LineTable(ScrollView, can_focus=True, inherit_bindings=False):
+class LineTable(Table):
     """Rows of styled cells under fixed headings, with a cursor that stays on its row whatever happens around it.
 
     A row is a key and one cell for each column, in the order of the columns. Filtering, sorting and a narrower set of
     columns are the caller's: it sets rows and columns, and says with `set_sort` what the header shows.
     """
-
-    ALLOW_SELECT = False
-    DEFAULT_CSS = """
-    LineTable {
-        height: 1fr;
-        overflow-x: hidden;
-        overflow-y: auto;
-        scrollbar-size-vertical: 1;
-        background: $background;
-        color: $foreground;
-    }
-    """
-    BINDINGS: ClassVar[list[BindingType]] = KEYS
 
     @dataclass
     class RowHighlighted(Message):
@@ -89,17 +60,11 @@ class LineTable(ScrollView, can_focus=True, inherit_bindings=False):
         glyphs: Glyphs = UNICODE,
         id: str | None = None,  # noqa: A002 - Textual's own name for it
     ) -> None:
-        super().__init__(id=id)
-        self._columns = tuple(columns)
-        self._glyphs = glyphs
+        super().__init__(columns, glyphs=glyphs, id=id)
         self._keys: list[str] = []
         self._cells: dict[str, tuple[Span, ...]] = {}
         self._cursor: str | None = None
-        self._index = 0
         self._sort: tuple[str, bool] | None = None
-        self._placed: tuple[Placed, ...] = ()
-        self._laid_out_for = -1
-        self._inks: Inks | None = None
         self._strips: dict[tuple[str, bool], tuple[Line, Strip]] = {}
 
     @property
@@ -160,47 +125,11 @@ class LineTable(ScrollView, can_focus=True, inherit_bindings=False):
         self._go(self._keys.index(key))
         return True
 
-    def action_move(self, lines: int) -> None:
-        self._go(self._index + lines)
-
-    def action_page(self, pages: int) -> None:
-        self._go(self._index + pages * self._page)
-
-    def action_first(self) -> None:
-        self._go(0)
-
-    def action_last(self) -> None:
-        self._go(len(self._keys) - 1)
-
     def action_select(self) -> None:
         if self._cursor is not None:
             self.post_message(self.RowSelected(self, self._cursor))
 
-    def on_click(self, event: events.Click) -> None:
-        place = event.get_content_offset(self)
-        if place is None:
-            return
-        event.stop()
-        if place.y < HEADER:
-            column = self._column_at(place.x)
-            if column is not None:
-                self.post_message(self.HeaderSelected(self, column))
-            return
-        index = self._top + place.y - HEADER
-        if index < len(self._keys):
-            again = index == self._index
-            self._go(index)
-            if again or event.chain > 1:
-                self.action_select()
-
-    def on_focus(self) -> None:
-        self._refresh_row(self._index)
-
-    def on_blur(self) -> None:
-        self._refresh_row(self._index)
-
     def notify_style_update(self) -> None:
-        self._inks = None
         self._strips.clear()
         super().notify_style_update()
 
@@ -224,18 +153,6 @@ class LineTable(ScrollView, can_focus=True, inherit_bindings=False):
         self._strips[key, here] = (line, strip)
         return strip
 
-    @property
-    def _top(self) -> int:
-        return round(self.scroll_y)
-
-    @property
-    def _marker(self) -> Span:
-        return (self._glyphs.cursor, "accent" if self.has_focus else "dim")
-
-    @property
-    def _page(self) -> int:
-        return max(1, self.size.height - HEADER)
-
     def _go(self, index: int) -> None:
         index = max(0, min(index, len(self._keys) - 1))
         if not self._keys or index == self._index:
@@ -246,13 +163,6 @@ class LineTable(ScrollView, can_focus=True, inherit_bindings=False):
         self._reveal()
         self._refresh_row(index)
         self.post_message(self.RowHighlighted(self, self._cursor))
-
-    def _reveal(self) -> None:
-        # By force: the scroll bar that allows it comes with a frame, and keys may come before that.
-        if self._index < self._top:
-            self.scroll_to(y=self._index, animate=False, force=True)
-        elif self._index >= self._top + self._page:
-            self.scroll_to(y=self._index - self._page + 1, animate=False, force=True)
 
     def _shown(self) -> list[tuple[str, Line, bool]]:
         keys = self._keys[self._top : self._top + self._page]
@@ -270,9 +180,7 @@ class LineTable(ScrollView, can_focus=True, inherit_bindings=False):
     def _refresh_row(self, index: int) -> None:
         # The marker differs with the focus, which no cached strip knows of.
         self._strips.pop((self._cursor or "", True), None)
-        y = index - self._top + HEADER
-        if HEADER <= y < self.size.height:
-            self.refresh(Region(0, y, self.size.width, 1))
+        super()._refresh_row(index)
 
     def _forget(self) -> None:
         self._laid_out_for = -1
@@ -288,8 +196,8 @@ class LineTable(ScrollView, can_focus=True, inherit_bindings=False):
             self._inks = inks(self)
         return self._inks
 
-    def _column_at(self, x: int) -> str | None:
+    def _header_clicked(self, x: int) -> None:
         for placed in self._placed:
             if x < MARGIN + placed.x + placed.width + GAP // 2:
-                return placed.column.key
-        return None
+                self.post_message(self.HeaderSelected(self, placed.column.key))
+                return
