@@ -96,10 +96,12 @@ def _keys(folder: Path, address: str, ssh: str) -> tuple[Path, Path]:
     kind, key, *_ = (folder / "host.pub").read_text().split()
     (folder / "known").write_text(f"{address} {kind} {key}\n")
     shutil.copyfile(folder / "user.pub", folder / "authorized")
+    (folder / "home").mkdir()  # what the shell of whoever runs the tests does when it starts is not part of them
     server = folder / "sshd_config"
     server.write_text(
         f"ListenAddress {address}:22\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/authorized\nPidFile none\n"
         "StrictModes no\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin prohibit-password\n"
+        f"SetEnv HOME={folder}/home\n"
     )
     client = folder / "ssh_config"
     client.write_text(

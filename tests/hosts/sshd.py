@@ -90,14 +90,16 @@ def sshd(directory: Path) -> Iterator[Sshd]:
 
 
 def _server_config(directory: Path, port: int) -> Path:
-    (directory / "bin").mkdir()
+    """A home of its own as well: what the shell of whoever runs the tests does when it starts is not part of them."""
+    for name in ("bin", "home"):
+        (directory / name).mkdir()
     shutil.copyfile(directory / "user.pub", directory / "authorized")
     path = directory / "sshd_config"
     path.write_text(
         f"ListenAddress 127.0.0.1:{port}\n"
         f"HostKey {directory}/host\nAuthorizedKeysFile {directory}/authorized\nPidFile none\n"
         "StrictModes no\nUsePAM no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n"
-        f"PermitRootLogin prohibit-password\nSetEnv PATH={directory}/bin:/usr/bin:/bin\n",
+        f"PermitRootLogin prohibit-password\nSetEnv PATH={directory}/bin:/usr/bin:/bin HOME={directory}/home\n",
         encoding="utf-8",
     )
     return path
