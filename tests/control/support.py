@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 
@@ -17,6 +17,7 @@ from app.store import read, wishes
 from app.store.migrate import migrate
 from app.store.write import Store
 
+T = TypeVar("T")
 DEADLINE_S = 60.0
 
 
@@ -74,6 +75,18 @@ def wait_for(condition: Callable[[], bool], what: str, deadline_s: float = DEADL
     while not condition():
         assert time.monotonic() < deadline, f"waited {deadline_s} s for {what}"
         time.sleep(pause)
+
+
+def look_for(look: Callable[[], T], good: Callable[[T], bool], what: str) -> T:
+    """The first look that is `good`: another one may find something else again."""
+    looks: list[T] = []
+
+    def found() -> bool:
+        looks.append(look())
+        return good(looks[-1])
+
+    wait_for(found, what)
+    return looks[-1]
 
 
 def engines(home: Home) -> dict[int, str]:

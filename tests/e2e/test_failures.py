@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.control.support import bundled_model, wait_for
+from tests.control.support import bundled_model, look_for, wait_for
 from tests.e2e.stoker import Stoker, installed
 
 
@@ -138,8 +138,10 @@ def test_an_engine_that_is_killed_is_started_again_and_then_with_a_pause(stoker:
     kill(stoker, "victim")
     wait_for(lambda: row_of(stoker, "victim")["status"] == "DEPLOYED" and attempt(stoker, "victim") == 2, "a restart")
     kill(stoker, "victim")
-    wait_for(lambda: row_of(stoker, "victim")["status"] == "ERROR", "a pause before the next one")
-    failure = row_of(stoker, "victim")["failure"]
+    row = look_for(
+        lambda: row_of(stoker, "victim"), lambda row: row["status"] == "ERROR", "a pause before the next one"
+    )
+    failure = row["failure"]
     assert failure["code"] == "KILLED_EXTERNALLY"
     assert "SIGKILL" in failure["evidence"]
     assert failure["retry_at"] == failure["at"] + 10_000_000

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from app.launch.models import BUNDLED
-from tests.control.support import bundled_model, wait_for
+from tests.control.support import bundled_model, look_for
 from tests.e2e.stoker import Stoker, installed
 from tests.launch.hub import serving
 
@@ -54,8 +54,7 @@ def test_without_a_network_it_says_so_and_goes_on_when_there_is_one(stoker: Stok
     with serving(b"", BUNDLED) as gone:
         point_to(stoker, gone.url)
     stoker.json("launch", "smollm2", "--name", "demo", "--ctx", "256", "--seqs", "1")
-    wait_for(lambda: stoker.json("ps")[0]["failure"] is not None, "the failure")
-    failure = stoker.json("ps")[0]["failure"]
+    failure = look_for(lambda: stoker.json("ps")[0]["failure"], lambda failure: failure is not None, "the failure")
     assert failure["code"] == "OFFLINE"
     assert gone.url in failure["evidence"]
     with serving(bundled_model().read_bytes(), BUNDLED) as hub:
