@@ -9,7 +9,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.control.support import bundled_model, wait_for
+from tests.control.support import bundled_model, look_for, wait_for
 from tests.docker.daemon import Daemon
 from tests.docker.registry import registry
 from tests.docker.remote import NAME, Remote
@@ -77,8 +77,8 @@ def test_a_container_answers_survives_the_server_and_is_started_again_when_kille
     docker_daemon.docker("kill", before["container"])
     wait_for(lambda: serves(stoker, "boxed", 2), "another start")
     docker_daemon.docker("rm", "-f", instance(stoker, "boxed")["container"])
-    wait_for(lambda: failure(stoker, "boxed") is not None, "the loss to be noticed")
-    assert failure(stoker, "boxed")["code"] == "KILLED_EXTERNALLY"
+    lost = look_for(lambda: failure(stoker, "boxed"), lambda reason: reason is not None, "the loss to be noticed")
+    assert lost["code"] == "KILLED_EXTERNALLY"
     stoker.run("rm", "boxed", "--yes", "--wait")
     assert docker_daemon.docker("ps", "-aq", "--filter", "label=io.stoker.deployment=boxed") == ""
 
