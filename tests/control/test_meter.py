@@ -50,7 +50,7 @@ def charges(played: Played) -> list[sqlite3.Row]:
     return played.raw.execute("SELECT * FROM entries WHERE kind = 'charge' ORDER BY id").fetchall()
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_random_sequences_are_billed_to_the_micro_unit(tmp_path: Path) -> None:
     seed = fresh_seed()
     print(f"seed {seed}, {SEQUENCES} sequences")

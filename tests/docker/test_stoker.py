@@ -49,7 +49,7 @@ def serves(stoker: Stoker, name: str, attempt: int) -> bool:
     return bool(found["phase"] == "serving" and found["attempt"] == attempt)
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_a_container_answers_survives_the_server_and_is_started_again_when_killed(
     stoker: Stoker, docker_daemon: Daemon
 ) -> None:
@@ -83,7 +83,7 @@ def test_a_container_answers_survives_the_server_and_is_started_again_when_kille
     assert docker_daemon.docker("ps", "-aq", "--filter", "label=io.stoker.deployment=boxed") == ""
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_a_model_of_the_hub_is_given_to_a_container_file_by_file(
     stoker: Stoker, docker_daemon: Daemon, tmp_path: Path
 ) -> None:
@@ -97,12 +97,12 @@ def test_a_model_of_the_hub_is_given_to_a_container_file_by_file(
     assert (mount["Destination"], mount["RW"]) == ("/models/m-GGUF/sub/m-Q4_1.gguf", False)
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_the_bill_of_a_container_whose_server_was_killed_twice(stoker: Stoker) -> None:
     is_billed_to_the_microsecond(stoker, "--backend", "docker")
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_what_docker_refuses_is_told_by_its_cause(stoker: Stoker, docker_daemon: Daemon, tmp_path: Path) -> None:
     (tmp_path / "registry").mkdir()
     with registry(tmp_path / "registry", locked=True) as locked:
@@ -142,7 +142,7 @@ def far(tmp_path: Path, docker_remote: Remote) -> Iterator[Stoker]:
         docker_remote.mend()
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_a_host_that_is_cut_off_changes_nothing_and_is_taken_up_again(far: Stoker, docker_remote: Remote) -> None:
     done = launched(far, "far", "--host", NAME)
     assert done.returncode == 0, done.stderr + far.log()

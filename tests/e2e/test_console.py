@@ -14,7 +14,7 @@ from tests.control.support import bundled_model, engines, wait_for
 from tests.e2e.stoker import Stoker, installed, refusal
 from tests.e2e.terminal import Terminal, needs_tmux
 
-pytestmark = [needs_tmux, pytest.mark.timeout(180)]
+pytestmark = [needs_tmux, pytest.mark.timeout(600)]
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ def stoker(tmp_path: Path, driver: Driver) -> Iterator[Stoker]:
 
 
 @needs_tmux
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 def test_a_stranger_with_two_gibibytes_is_named_here_and_there(stoker: Stoker, driver: Driver) -> None:
     driver.set(H100, L40S)
     stoker.launch()

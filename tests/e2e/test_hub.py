@@ -42,7 +42,7 @@ def fetched(stoker: Stoker) -> int:
         return sum(work.done for work in read.fetches(connection).values())
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_a_model_of_the_hub_is_fetched_over_a_kill_served_damaged_and_mended(
     stoker: Stoker, hub: ModelHub, tmp_path: Path
 ) -> None:
