@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.docker.daemon import Daemon, daemon
@@ -63,8 +64,13 @@ def remote(folder: Path) -> Iterator[Remote]:
                 _await(address, folder / "sshd.log")
                 yield Remote(found, wrapper, cable)
             finally:
+                # Those of a cable that is gone would wait for ever.
+                sessions = psutil.Process(process.pid).children(recursive=True)
                 process.terminate()
                 process.wait(30)
+                for session in sessions:
+                    with suppress(psutil.NoSuchProcess):
+                        session.kill()
 
 
 @contextmanager
