@@ -1,6 +1,7 @@
 """`gpus`: what GPUs there are, here and on every host, and who holds their memory."""
 
 import shutil
+import sqlite3
 import sys
 import time
 from dataclasses import replace
@@ -52,13 +53,11 @@ def gpus(only: str | None, as_json: bool) -> int:
 
 def _known(home: Home) -> tuple[dict[str, Ours], dict[str, HostFacts]]:
     """What only the store can tell: which processes are ours, and what the server has seen of each host."""
-    try:
-        with read.reading(home.store) as connection:
-            return store.ours(connection), {each.name: each for each in store.hosts_with_promises(connection)}
-    except StokerError as error:
-        if error.code not in ("NOT_FOUND", "SERVER_OLDER"):
-            raise
-        return {}, {}
+
+    def look(connection: sqlite3.Connection) -> tuple[dict[str, Ours], dict[str, HostFacts]]:
+        return store.ours(connection), {each.name: each for each in store.hosts_with_promises(connection)}
+
+    return read.read_or(home.store, look, ({}, {}))
 
 
 def _completed(look: HostLook, facts: HostFacts | None, ours: Ours) -> HostLook:

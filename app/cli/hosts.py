@@ -1,5 +1,6 @@
 """`hosts`: the machines that stoker may use besides this one."""
 
+import sqlite3
 import time
 from typing import TYPE_CHECKING
 
@@ -143,10 +144,8 @@ def _about(host: HostSettings | None) -> dict[str, object]:
 
 def _known(home: Home) -> tuple[dict[str, HostFacts], dict[str, Stock]]:
     """What the server has seen of each host, and of what it has in store."""
-    try:
-        with read.reading(home.store) as connection:
-            return {each.name: each for each in store.hosts_with_promises(connection)}, store.stocks(connection)
-    except StokerError as error:
-        if error.code not in ("NOT_FOUND", "SERVER_OLDER"):
-            raise
-        return {}, {}
+
+    def look(connection: sqlite3.Connection) -> tuple[dict[str, HostFacts], dict[str, Stock]]:
+        return {each.name: each for each in store.hosts_with_promises(connection)}, store.stocks(connection)
+
+    return read.read_or(home.store, look, ({}, {}))

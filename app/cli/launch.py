@@ -18,7 +18,6 @@ from app.cli.params import (
     wait_option,
 )
 from app.cli.server import writing
-from app.domain.failures import StokerError
 from app.domain.sizes import NAMES
 from app.launch.options import Options
 from app.launch.plan import Plan
@@ -171,13 +170,8 @@ def _read_options(given: dict[str, Any], *, model: str | None, name: str | None 
 
 
 def _taken(home: Home) -> list[str]:
-    try:
-        with read.reading(home.store) as connection:
-            return [d.name for d in read.deployments(connection)]
-    except StokerError as error:
-        if error.code in ("NOT_FOUND", "SERVER_OLDER"):
-            return []  # there is no store of our schema yet; the wish itself refuses a name that is taken
-        raise
+    # Without a store of our schema none is known; the wish itself refuses a name that is taken.
+    return read.read_or(home.store, lambda connection: [d.name for d in read.deployments(connection)], [])
 
 
 def _show_plan(plan: Plan, as_json: bool) -> int:

@@ -129,7 +129,7 @@ class Telemetry:
 
     def _stored(self, name: str) -> HostFacts | None:
         with reading(self._home.store) as connection:
-            return next((facts for facts in hosts.hosts(connection) if facts.name == name), None)
+            return hosts.host(connection, name)
 
     def _succeed(self, before: HostFacts | None, name: str, look: HostLook) -> HostFacts:
         with reading(self._home.store) as connection:

@@ -8,8 +8,7 @@ from app.domain.gpus import Gpu, HostFacts, free_vram
 from app.domain.hosts import LOCAL
 from app.domain.vram import gpus as known
 from app.settings import Home
-from app.store import read
-from app.store.hosts import hosts
+from app.store import hosts, read
 
 
 def cards(home: Home, host: str | None, wanted: str) -> tuple[known.Gpu, ...]:
@@ -17,7 +16,7 @@ def cards(home: Home, host: str | None, wanted: str) -> tuple[known.Gpu, ...]:
 
     Of a number the roomiest are taken. Empty where nobody has looked at the host yet, or its driver tells no sizes.
     """
-    facts = _facts(home, host or LOCAL)
+    facts = read.read_or(home.store, lambda connection: hosts.host(connection, host or LOCAL), None)
     if facts is None:
         return ()
     names, count = gpu_choice(wanted)
@@ -25,16 +24,6 @@ def cards(home: Home, host: str | None, wanted: str) -> tuple[known.Gpu, ...]:
     if count is not None:
         return tuple(sorted((card for _, card in told), key=lambda card: -card.room)[:count])
     return tuple(card for each, card in told if names == ("all",) or {str(each.index), each.uuid} & set(names))
-
-
-def _facts(home: Home, host: str) -> HostFacts | None:
-    try:
-        with read.reading(home.store) as connection:
-            return next((facts for facts in hosts(connection) if facts.name == host), None)
-    except StokerError as error:
-        if error.code not in ("NOT_FOUND", "SERVER_OLDER"):
-            raise
-        return None
 
 
 def _card(gpu: Gpu, facts: HostFacts) -> known.Gpu | None:

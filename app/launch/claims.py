@@ -1,12 +1,13 @@
 """The GPUs that a launch names: which they are, who holds them, and what of them it will set aside with its wish."""
 
+import sqlite3
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from app.domain.engines import CONTAINERS, gpu_choice
 from app.domain.failures import StokerError
-from app.domain.gpus import HostFacts, attribute
+from app.domain.gpus import HostFacts, Ours, attribute
 from app.domain.hosts import LOCAL, SIMULATED
 from app.domain.offers import GIB, Slot, short_of
 from app.domain.variant import VariantSpec
@@ -102,16 +103,13 @@ def _chosen(slots: Sequence[Slot], gpus: str | None, host: str) -> tuple[Slot, .
 
 def _host(home: Home, host: str | None) -> tuple[HostFacts | None, store.Reserved]:
     """What is known of a host, and what is set aside on its GPUs; this machine is looked at if that is not recent."""
-    facts: HostFacts | None = None
-    declared: store.Reserved = {}
-    ours = None
-    try:
-        with read.reading(home.store) as connection:
-            facts = next((each for each in store.hosts(connection) if each.name == (host or LOCAL)), None)
-            declared, ours = store.reserved(connection), store.ours(connection).get(host or LOCAL)
-    except StokerError as error:
-        if error.code not in ("NOT_FOUND", "SERVER_OLDER"):
-            raise
+    name = host or LOCAL
+
+    def look_up(connection: sqlite3.Connection) -> tuple[HostFacts | None, store.Reserved, Ours | None]:
+        return store.host(connection, name), store.reserved(connection), store.ours(connection).get(name)
+
+    unknown: tuple[HostFacts | None, store.Reserved, Ours | None] = (None, {}, None)
+    facts, declared, ours = read.read_or(home.store, look_up, unknown)
     if host is not None or (facts is not None and facts.look.at >= time.time_ns() // 1_000 - _RECENT_US):
         return facts, declared
     from app.hosts.look import look_at_all

@@ -56,9 +56,10 @@ def installed(preset: Preset) -> bool:
 def _seen(home: Home, host: str) -> HostLook | None:
     try:
         with read.reading(home.store) as connection:
-            return next((facts.look for facts in hosts.hosts(connection) if facts.name == host), None)
+            facts = hosts.host(connection, host)
     except StokerError:
         return None  # there is no store yet
+    return None if facts is None else facts.look
 
 
 @lru_cache(maxsize=1)

@@ -46,21 +46,12 @@ def check_plan(home: Home, settings: Settings, name: str, replicas: int, mode: M
 def _money(home: Home) -> tuple[int, int, int]:
     """What is available, and what today and this month have cost."""
     now = instant()
-    try:
-        with read.reading(home.store) as connection:
-            standing = bill.standing(connection, now)
-    except StokerError as error:
-        if error.code not in ("NOT_FOUND", "SERVER_OLDER"):
-            raise
+    standing = read.read_or(home.store, lambda connection: bill.standing(connection, now), None)
+    if standing is None:
         return 0, 0, 0
     return standing.available - standing.accrued, standing.today, standing.month
 
 
 def _replicas(home: Home, without: str) -> int:
-    try:
-        with read.reading(home.store) as connection:
-            return sum(d.replicas for d in read.deployments(connection) if d.name != without and d.wish == "running")
-    except StokerError as error:
-        if error.code not in ("NOT_FOUND", "SERVER_OLDER"):
-            raise
-        return 0
+    found = read.read_or(home.store, read.deployments, [])
+    return sum(d.replicas for d in found if d.name != without and d.wish == "running")

@@ -6,7 +6,6 @@ from dataclasses import replace
 from itertools import groupby
 
 from app.domain.engines import CONTAINERS
-from app.domain.failures import StokerError
 from app.domain.gpus import Gpu, HostFacts, Reserves
 from app.domain.hosts import LOCAL, SIMULATED
 from app.domain.offers import GIB, Offer, Share, Slot
@@ -23,13 +22,8 @@ def known_offers(home: Home, settings: Settings) -> list[Offer]:
 
     Without a server that has ever run, nothing is known of GPUs.
     """
-    try:
-        with read.reading(home.store) as connection:
-            return offers(connection, settings)
-    except StokerError as error:
-        if error.code not in ("NOT_FOUND", "SERVER_OLDER"):
-            raise
-        return list(_gather({}, {}, settings))
+    found = read.read_or(home.store, lambda connection: offers(connection, settings), None)
+    return list(_gather({}, {}, settings)) if found is None else found
 
 
 def offers(connection: sqlite3.Connection, settings: Settings) -> list[Offer]:

@@ -59,10 +59,4 @@ def _gpus(spec: VariantSpec, home: Home, settings: Settings) -> int:
 def _seen(home: Home, settings: Settings) -> dict[str, int]:
     """How many GPUs each host had when the server looked last, or is played with."""
     played = {name: host.gpus for name, host in settings.simulated.items()}
-    try:
-        with read.reading(home.store) as connection:
-            return played | {facts.name: len(facts.look.gpus) for facts in hosts.hosts(connection)}
-    except StokerError as error:
-        if error.code not in ("NOT_FOUND", "SERVER_OLDER"):
-            raise
-        return played
+    return played | {facts.name: len(facts.look.gpus) for facts in read.read_or(home.store, hosts.hosts, [])}

@@ -15,8 +15,7 @@ from app.launch.cache import names_in_cache
 from app.launch.models import local_models
 from app.launch.options import Options
 from app.settings import Home, load_presets, load_settings
-from app.store import read
-from app.store.hosts import hosts
+from app.store import hosts, read
 from widgets.form import Field
 
 AUTO = "auto"
@@ -149,7 +148,7 @@ def _gpus(home: Home, host: str) -> tuple[str, ...]:
     if not home.store.exists():
         return ()
     with read.reading(home.store) as connection:
-        found = next((facts for facts in hosts(connection) if facts.name == host), None)
+        found = hosts.host(connection, host)
     indexes = tuple(str(gpu.index) for gpu in found.look.gpus) if found is not None else ()
     return ("all", *indexes, "count=1") if indexes else ()
 

@@ -54,6 +54,11 @@ def hosts(connection: sqlite3.Connection) -> list[HostFacts]:
     ]
 
 
+def host(connection: sqlite3.Connection, name: str) -> HostFacts | None:
+    """One of them; None where nobody has looked at it yet."""
+    return next((facts for facts in hosts(connection) if facts.name == name), None)
+
+
 def hosts_with_promises(connection: sqlite3.Connection) -> list[HostFacts]:
     """The same, and what is set aside on their GPUs counts as needed, also by those that hold nothing there yet."""
     promised = reserved(connection)

@@ -3,11 +3,11 @@
 import difflib
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from app.domain.facts import Attempt, Deployment, Instance
 from app.domain.failures import StokerError
@@ -20,6 +20,8 @@ from app.store.migrate import read_version, schema_version
 from app.store.sqlite import connect_reader, translate
 
 Row = sqlite3.Row
+T = TypeVar("T")
+D = TypeVar("D")
 
 
 @contextmanager
@@ -46,6 +48,20 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
         raise translate(error) from error
     finally:
         connection.close()
+
+
+def read_or(path: Path, look: Callable[[sqlite3.Connection], T], otherwise: D) -> T | D:
+    """What `look` finds in the store; `otherwise` where there is none yet, or none of our schema so far.
+
+    Raises what else `reading` raises.
+    """
+    try:
+        with reading(path) as connection:
+            return look(connection)
+    except StokerError as error:
+        if error.code not in ("NOT_FOUND", "SERVER_OLDER"):
+            raise
+        return otherwise
 
 
 def deployments(connection: sqlite3.Connection, name: str | None = None) -> list[Deployment]:
