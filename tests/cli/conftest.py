@@ -18,6 +18,7 @@ from app.settings import Home
 from app.store.migrate import migrate, schema_version
 from app.store.write import Store, acquire_lease
 from app.version import __version__
+from tests.hosts.stub import VARIABLE, Driver, build, preload
 
 _FRESH_US = 3_600_000_000
 """The beat of the test's server lies ahead, so that it stays fresh however slow the machine is."""
@@ -103,3 +104,13 @@ def server(home: Home, store: Store) -> Iterator[dict[str, Any]]:
     acquire_lease(store, str(os.getpid()), boot_id(), boot_us() + _FRESH_US)
     yield facts
     os.close(lock)
+
+
+@pytest.fixture
+def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Driver:
+    """NVIDIA's library, as this test says what it tells."""
+    library = build(tmp_path)
+    preload(library)
+    made = Driver(library, tmp_path / "nvml.txt")
+    monkeypatch.setenv(VARIABLE, str(made.state))
+    return made

@@ -5,7 +5,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,18 +15,9 @@ from app.store import telemetry
 from app.store.write import Store
 from tests.cli.conftest import Stoker
 from tests.cli.rows import instance, launch
-from tests.hosts.stub import H100, L40S, MIB, VARIABLE, Driver, build, preload
+from tests.hosts.stub import H100, L40S, MIB, Driver
 
 GIB = 1 << 30
-
-
-@pytest.fixture
-def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Driver:
-    library = build(tmp_path)
-    preload(library)
-    made = Driver(library, tmp_path / "nvml.txt")
-    monkeypatch.setenv(VARIABLE, str(made.state))
-    return made
 
 
 @pytest.fixture

@@ -14,21 +14,12 @@ from app.settings import Home
 from app.store import hosts, read, telemetry
 from app.store.write import Store
 from tests.cli.conftest import Stoker
-from tests.hosts.stub import L40S, MIB, VARIABLE, Driver, build, preload
+from tests.hosts.stub import L40S, MIB, Driver
 
 GPU = "GPU-bbbbbbbb-0000-0000-0000-000000000002"
 ROOT = Path(__file__).parents[2]
 BIG = ("smollm2", "--backend", "docker", "--ctx", "128k", "--seqs", "8")
 """It needs 23 GiB: most of a GPU of 45 GiB less half of one is left to one of them only."""
-
-
-@pytest.fixture
-def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Driver:
-    library = build(tmp_path)
-    preload(library)
-    made = Driver(library, tmp_path / "nvml.txt")
-    monkeypatch.setenv(VARIABLE, str(made.state))
-    return made
 
 
 def reserved(home: Home) -> dict[str, int]:
